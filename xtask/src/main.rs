@@ -1,0 +1,3 @@
+//! The one entry point of the repository: set-up, build, test, demo.
+
+fn main() {}
