@@ -1,0 +1,16 @@
+//! A bounded job pool that keeps control: priorities, deadlines, cancellation, limits, circuit breaking, metrics.
+#![no_std]
+#![warn(missing_docs)]
+
+mod sync;
+
+pub mod breaker;
+pub mod concurrency;
+pub mod histogram;
+pub mod metrics;
+pub mod pool;
+pub mod rate;
+pub mod time;
+
+mod queue;
+mod table;
