@@ -2,7 +2,8 @@
 #![no_std]
 #![warn(missing_docs)]
 
-mod sync;
+mod gate;
+mod key;
 
 pub mod breaker;
 pub mod concurrency;
@@ -13,4 +14,5 @@ pub mod rate;
 pub mod time;
 
 mod queue;
+mod sync;
 mod table;

@@ -8,28 +8,51 @@
 #[cfg(not(any(target_has_atomic = "32", feature = "portable-atomic", loom)))]
 compile_error!("this target has no compare-and-swap: enable the feature `portable-atomic`");
 
+/// Declares functions that are `const` except under loom, whose atomics have no `const` constructors.
+macro_rules! const_fn {
+    ($($(#[$meta:meta])* $vis:vis const fn $name:ident $(<$($g:ident),*>)? ($($arg:tt)*) -> $ret:ty $body:block)*) => {
+        $(
+            #[cfg(not(loom))]
+            $(#[$meta])* $vis const fn $name $(<$($g),*>)? ($($arg)*) -> $ret $body
+            #[cfg(loom)]
+            $(#[$meta])* $vis fn $name $(<$($g),*>)? ($($arg)*) -> $ret $body
+        )*
+    };
+}
+pub(crate) use const_fn;
+
 #[cfg(loom)]
 pub(crate) use loom::{
     cell::UnsafeCell,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, Ordering, fence},
 };
 
 #[cfg(all(loom, target_has_atomic = "64", not(weirpool_narrow)))]
 pub(crate) use loom::sync::atomic::AtomicU64;
 
 #[cfg(not(loom))]
-pub(crate) use core::sync::atomic::Ordering;
+pub(crate) use core::sync::atomic::{Ordering, fence};
 
 #[cfg(all(not(loom), not(feature = "portable-atomic")))]
 pub(crate) use core::sync::atomic::AtomicU32;
 
-#[cfg(all(not(loom), not(feature = "portable-atomic"), target_has_atomic = "64", not(weirpool_narrow)))]
+#[cfg(all(
+    not(loom),
+    not(feature = "portable-atomic"),
+    target_has_atomic = "64",
+    not(weirpool_narrow)
+))]
 pub(crate) use core::sync::atomic::AtomicU64;
 
 #[cfg(all(not(loom), feature = "portable-atomic"))]
 pub(crate) use portable_atomic::AtomicU32;
 
-#[cfg(all(not(loom), feature = "portable-atomic", target_has_atomic = "64", not(weirpool_narrow)))]
+#[cfg(all(
+    not(loom),
+    feature = "portable-atomic",
+    target_has_atomic = "64",
+    not(weirpool_narrow)
+))]
 pub(crate) use portable_atomic::AtomicU64;
 
 /// The widest word whose atomics are native.
@@ -42,6 +65,70 @@ pub(crate) type AtomicWord = AtomicU64;
 pub(crate) type Word = u32;
 #[cfg(not(all(target_has_atomic = "64", not(weirpool_narrow))))]
 pub(crate) type AtomicWord = AtomicU32;
+
+/// Loads the newest value: the load takes its place in the one order of all sequentially consistent operations.
+///
+/// Loom treats such a load as an acquire load, which may return an older value; there a read-modify-write that changes
+/// nothing stands in for it.
+#[inline(always)]
+pub(crate) fn newest(word: &AtomicWord) -> Word {
+    #[cfg(not(loom))]
+    return word.load(Ordering::SeqCst);
+    #[cfg(loom)]
+    return word.fetch_or(0, Ordering::AcqRel);
+}
+
+/// A 64-bit value in whatever words the target has: whole where they are wide, else in two halves that a reader may
+/// see torn. Every reader therefore has another means to know whether what it read was current (a state word or a
+/// version that it checks afterwards), and throws it away if not.
+#[derive(Debug)]
+pub(crate) struct Loose64 {
+    #[cfg(all(target_has_atomic = "64", not(weirpool_narrow)))]
+    whole: AtomicU64,
+    #[cfg(not(all(target_has_atomic = "64", not(weirpool_narrow))))]
+    halves: [AtomicU32; 2],
+}
+
+#[cfg(all(target_has_atomic = "64", not(weirpool_narrow)))]
+impl Loose64 {
+    const_fn! {
+        pub(crate) const fn new(value: u64) -> Self {
+            Self { whole: AtomicU64::new(value) }
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn load(&self) -> u64 {
+        self.whole.load(Ordering::Relaxed)
+    }
+
+    #[inline(always)]
+    pub(crate) fn store(&self, value: u64) {
+        self.whole.store(value, Ordering::Relaxed);
+    }
+}
+
+#[cfg(not(all(target_has_atomic = "64", not(weirpool_narrow))))]
+impl Loose64 {
+    const_fn! {
+        pub(crate) const fn new(value: u64) -> Self {
+            Self { halves: [AtomicU32::new((value >> 32) as u32), AtomicU32::new(value as u32)] }
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn load(&self) -> u64 {
+        let [high, low] = &self.halves;
+        u64::from(high.load(Ordering::Relaxed)) << 32 | u64::from(low.load(Ordering::Relaxed))
+    }
+
+    #[inline(always)]
+    pub(crate) fn store(&self, value: u64) {
+        let [high, low] = &self.halves;
+        high.store((value >> 32) as u32, Ordering::Relaxed);
+        low.store(value as u32, Ordering::Relaxed);
+    }
+}
 
 /// `core`'s cell in the shape of loom's, whose accesses are checked for races.
 #[cfg(not(loom))]
@@ -60,15 +147,27 @@ impl<T> UnsafeCell<T> {
     }
 }
 
-/// Declares functions that are `const` except under loom, whose atomics have no `const` constructors.
-macro_rules! const_fn {
-    ($($(#[$meta:meta])* $vis:vis const fn $name:ident $(<$($g:ident),*>)? ($($arg:tt)*) -> $ret:ty $body:block)*) => {
-        $(
-            #[cfg(not(loom))]
-            $(#[$meta])* $vis const fn $name $(<$($g),*>)? ($($arg)*) -> $ret $body
-            #[cfg(loom)]
-            $(#[$meta])* $vis fn $name $(<$($g),*>)? ($($arg)*) -> $ret $body
-        )*
-    };
+/// An array with every element made by the same expression of its index, in a constant outside loom.
+macro_rules! array {
+    (|$i:ident| $element:expr; $len:expr) => {{
+        #[cfg(not(loom))]
+        {
+            let mut array = [const {
+                #[allow(unused_variables)]
+                let $i: usize = 0;
+                $element
+            }; $len];
+            let mut $i = 0;
+            while $i < $len {
+                array[$i] = $element;
+                $i += 1;
+            }
+            array
+        }
+        #[cfg(loom)]
+        {
+            core::array::from_fn(|$i| $element)
+        }
+    }};
 }
-pub(crate) use const_fn;
+pub(crate) use array;

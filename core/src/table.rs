@@ -1,1 +1,262 @@
-//! (being written)
+//! The job table: `SLOTS` cells, each owned by whoever its state word says. The only module with unsafe code.
+//!
+//! A state word is `[generation | stage]`; every change of it is one compare-and-swap, and who wins it has won the
+//! right that the change stands for. Free slots form a stack of indexes with a tag against ABA.
+//!
+//! # How far the tags reach
+//! A generation has 48 bits where words have 64 (29 of 32): a forgotten handle is mistaken for a live one after
+//! exactly 2^48 (2^29) reuses of its one slot, at a million jobs a second through that slot after nine years (nine
+//! minutes). The tag of the stack has 48 (19) bits: a pop that is stopped between its two steps is fooled by exactly
+//! a multiple of 2^48 (2^19 = 524 288) pushes and pops in that pause, with its own first slot on top again.
+
+use core::mem::MaybeUninit;
+
+use crate::sync::{AtomicU32, AtomicWord, Ordering, UnsafeCell, Word, array, const_fn, newest};
+
+/// Bits of a slot index in a word that also carries a tag or a version.
+pub(crate) const INDEX_BITS: u32 = if Word::BITS == 64 { 16 } else { 13 };
+pub(crate) const INDEX_MASK: Word = (1 << INDEX_BITS) - 1;
+/// The most slots: one code of the index means "none".
+pub(crate) const MAX_SLOTS: usize = INDEX_MASK as usize;
+
+const STAGE_BITS: u32 = 3;
+const GENERATION_BITS: u32 = if Word::BITS == 64 { 48 } else { 29 };
+const GENERATION_MASK: Word = ((1u64 << GENERATION_BITS) - 1) as Word;
+
+/// Where a slot's job is in its life.
+///
+/// ```text
+/// Free ─▶ Queued ─▶ Running ─▶ Armed
+///  ▲        │          ├─────────┤
+///  │        ▼          ▼         ▼
+///  ├────── Held ◀──────┼─────────┤   (Running may also go straight to Free)
+///  └───────────── Cancelled, Expired
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    /// No job; the slot is on the free stack or being filled by who popped it.
+    Free = 0,
+    /// The cell holds a job that waits.
+    Queued = 1,
+    /// The job was moved out and is settled; the slot is about to be freed by who moved it.
+    Held = 2,
+    /// The job was moved out to a worker. No deadline watches it (yet).
+    Running = 3,
+    /// As `Running`, with a deadline that is watched.
+    Armed = 4,
+    /// Settled by a cancellation while the handler still runs; the slot comes back at its finish.
+    Cancelled = 5,
+    /// Settled at its deadline while the handler still runs; the slot comes back at its finish.
+    Expired = 6,
+}
+
+/// One value of a state word.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Mark(Word);
+
+impl Mark {
+    #[inline(always)]
+    pub(crate) fn stage(self) -> Stage {
+        match self.0 & ((1 << STAGE_BITS) - 1) {
+            0 => Stage::Free,
+            1 => Stage::Queued,
+            2 => Stage::Held,
+            3 => Stage::Running,
+            4 => Stage::Armed,
+            5 => Stage::Cancelled,
+            _ => Stage::Expired,
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn generation(self) -> u64 {
+        // Not useless where a word has 32 bits.
+        #[allow(clippy::unnecessary_cast)]
+        let generation = (self.0 >> STAGE_BITS) as u64;
+        generation
+    }
+
+    /// The same generation in another stage.
+    #[inline(always)]
+    pub(crate) fn at(self, stage: Stage) -> Self {
+        Self(self.0 >> STAGE_BITS << STAGE_BITS | stage as Word)
+    }
+
+    /// Whether the slot takes part in the timers, if its job has a time-out.
+    #[inline(always)]
+    pub(crate) fn is_timed(self) -> bool {
+        matches!(self.stage(), Stage::Queued | Stage::Armed)
+    }
+
+    /// Free, with the next generation.
+    #[inline(always)]
+    fn freed(self) -> Self {
+        Self(((self.0 >> STAGE_BITS).wrapping_add(1) & GENERATION_MASK) << STAGE_BITS)
+    }
+}
+
+/// The slots of a pool.
+#[derive(Debug)]
+pub(crate) struct Table<T, const SLOTS: usize> {
+    /// Top of the free stack: `[tag | index]`, index `SLOTS` when empty. The tag grows with every change.
+    top: AtomicWord,
+    /// The free slot below each free slot. Written by who owns the slot, before it is pushed.
+    below: [AtomicU32; SLOTS],
+    /// `[generation | stage]` of each slot.
+    states: [AtomicWord; SLOTS],
+    /// A job, initialised exactly while the stage is `Queued`.
+    cells: [UnsafeCell<MaybeUninit<T>>; SLOTS],
+}
+
+// SAFETY: a cell is touched only by the one context that owns its slot: who popped it from the free stack, or who won
+// the compare-and-swap out of `Queued`. Values only move between contexts, so `T: Send` is enough.
+unsafe impl<T: Send, const SLOTS: usize> Sync for Table<T, SLOTS> {}
+
+impl<T, const SLOTS: usize> Table<T, SLOTS> {
+    const_fn! {
+        /// A table of free slots, the first on top.
+        pub(crate) const fn new() -> Self {
+            const { assert!(SLOTS > 0 && SLOTS <= MAX_SLOTS, "a pool has 1 to 65 535 slots (8 191 with 32-bit words)") };
+            Self {
+                top: AtomicWord::new(0),
+                below: array!(|i| AtomicU32::new(i as u32 + 1); SLOTS),
+                states: array!(|_i| AtomicWord::new(0); SLOTS),
+                cells: [const { UnsafeCell::new(MaybeUninit::uninit()) }; SLOTS],
+            }
+        }
+    }
+
+    /// Takes a slot off the free stack; `None` if there is none.
+    ///
+    /// A retry means that another context pushed or popped.
+    pub(crate) fn reserve(&self) -> Option<Vacant<'_, T, SLOTS>> {
+        // Acquire: what the last owner of the slot did (its sweep of the tournaments, `below`) is visible.
+        let mut top = self.top.load(Ordering::Acquire);
+        loop {
+            let index = (top & INDEX_MASK) as usize;
+            let below = self.below.get(index)?.load(Ordering::Relaxed);
+            let next = tagged(top, below as usize);
+            match self
+                .top
+                .compare_exchange_weak(top, next, Ordering::Acquire, Ordering::Acquire)
+            {
+                Ok(_) => return Some(Vacant { table: self, index }),
+                Err(now) => top = now,
+            }
+        }
+    }
+
+    /// The newest state of a slot.
+    #[inline(always)]
+    pub(crate) fn state(&self, index: usize) -> Mark {
+        Mark(newest(&self.states[index]))
+    }
+
+    /// Moves a queued job out, if its slot still is as `seen`; the slot is then in the stage `to`.
+    #[inline]
+    pub(crate) fn claim(&self, index: usize, seen: Mark, to: Stage) -> Option<T> {
+        if seen.stage() != Stage::Queued
+            || matches!(to, Stage::Free | Stage::Queued)
+            || !self.change(index, seen, to)
+        {
+            return None;
+        }
+        // SAFETY: the slot was `Queued`, so its cell is initialised and published by that state's release; winning
+        // the change out of `Queued` makes this context its only owner until the slot is freed and reserved again.
+        Some(self.cells[index].with_mut(|cell| unsafe { (*cell).assume_init_read() }))
+    }
+
+    /// Changes the stage of a slot whose job is with a worker, if it still is as `seen`.
+    #[inline]
+    pub(crate) fn shift(&self, index: usize, seen: Mark, to: Stage) -> bool {
+        matches!(seen.stage(), Stage::Running | Stage::Armed)
+            && !matches!(to, Stage::Free | Stage::Queued)
+            && self.change(index, seen, to)
+    }
+
+    /// Frees a slot whose cell is empty, if it still is as `seen`, and with it ends its generation.
+    #[inline]
+    pub(crate) fn free(&self, index: usize, seen: Mark) -> bool {
+        if matches!(seen.stage(), Stage::Free | Stage::Queued) {
+            return false;
+        }
+        let word = &self.states[index];
+        if word
+            .compare_exchange(seen.0, seen.freed().0, Ordering::SeqCst, Ordering::SeqCst)
+            .is_err()
+        {
+            return false;
+        }
+        let mut top = self.top.load(Ordering::Relaxed);
+        loop {
+            self.below[index].store((top & INDEX_MASK) as u32, Ordering::Relaxed);
+            // Release: pairs with the acquire in `reserve`.
+            match self.top.compare_exchange_weak(
+                top,
+                tagged(top, index),
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => top = now,
+            }
+        }
+    }
+
+    // SeqCst: a change of a leaf comes before the sweep of its ancestors in the one order of such operations
+    // (see `queue`). On every target it costs what the compare-and-swap costs anyway.
+    #[inline(always)]
+    fn change(&self, index: usize, seen: Mark, to: Stage) -> bool {
+        let next = seen.at(to).0;
+        self.states[index]
+            .compare_exchange(seen.0, next, Ordering::SeqCst, Ordering::SeqCst)
+            .is_ok()
+    }
+}
+
+impl<T, const SLOTS: usize> Drop for Table<T, SLOTS> {
+    fn drop(&mut self) {
+        if !core::mem::needs_drop::<T>() {
+            return;
+        }
+        for index in 0..SLOTS {
+            let state = self.state(index);
+            drop(self.claim(index, state, Stage::Held));
+        }
+    }
+}
+
+/// A reserved slot that is still empty. Forgotten, it is lost to the pool.
+#[must_use]
+pub(crate) struct Vacant<'a, T, const SLOTS: usize> {
+    table: &'a Table<T, SLOTS>,
+    index: usize,
+}
+
+impl<T, const SLOTS: usize> Vacant<'_, T, SLOTS> {
+    #[inline(always)]
+    pub(crate) fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Puts a job in and shows it: from here on anyone may claim it. Returns the state it was given.
+    #[inline]
+    pub(crate) fn publish(self, value: T) -> Mark {
+        let word = &self.table.states[self.index];
+        // SAFETY: this context popped the slot from the free stack, where each slot is at most once: it got there by
+        // winning the change to `Free`. Until the state below is published nobody else touches the cell, and it is
+        // empty, since it was moved out before the slot could leave `Queued`.
+        self.table.cells[self.index].with_mut(|cell| unsafe { (*cell).write(value) });
+        let state = Mark(word.load(Ordering::Relaxed)).at(Stage::Queued);
+        // A swap rather than a store for the order explained at `change`; its release publishes the cell and the keys.
+        word.swap(state.0, Ordering::SeqCst);
+        state
+    }
+}
+
+/// A word with the next tag and the given index.
+#[inline(always)]
+pub(crate) fn tagged(old: Word, index: usize) -> Word {
+    ((old >> INDEX_BITS).wrapping_add(1) << INDEX_BITS) | index as Word
+}
