@@ -574,9 +574,13 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     /// Counters, gauges and histograms, read one after the other: exact when nobody else is at work.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let admission = self.gate.load();
-        let abandoned = self.abandoned.load(Ordering::Relaxed);
-        let _ = (now, admission, abandoned);
-        self.ledger.metrics.snapshot()
+        let _ = now;
+        Snapshot {
+            queued: admission.waiting(),
+            running: admission.in_flight() - admission.waiting(),
+            abandoned: self.abandoned.load(Ordering::Relaxed),
+            ..self.ledger.metrics.snapshot()
+        }
     }
 
     /// Fills a slot for a job that has a place, and brings it into the orders.

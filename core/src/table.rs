@@ -122,7 +122,7 @@ impl<T, const SLOTS: usize> Table<T, SLOTS> {
                 top: AtomicWord::new(0),
                 below: array!(|i| AtomicU32::new(i as u32 + 1); SLOTS),
                 states: array!(|_i| AtomicWord::new(0); SLOTS),
-                cells: [const { UnsafeCell::new(MaybeUninit::uninit()) }; SLOTS],
+                cells: array!(|_i| UnsafeCell::new(MaybeUninit::uninit()); SLOTS),
             }
         }
     }
