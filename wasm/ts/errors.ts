@@ -1,0 +1,139 @@
+// PoolError: why a job has no result.
+
+/** What went wrong, for programs. */
+export type ErrorCode =
+  | 'ERR_JOB_FAILED'
+  | 'ERR_PANIC'
+  | 'ERR_TIMEOUT'
+  | 'ERR_CANCELLED'
+  | 'ERR_CIRCUIT_OPEN'
+  | 'ERR_KILLED'
+  | 'ERR_WORKER_CRASHED'
+  | 'ERR_POOL_CLOSED'
+  | 'ERR_QUEUE_FULL'
+  | 'ERR_RATE_LIMITED'
+  | 'ERR_IN_FLIGHT_LIMIT'
+  | 'ERR_DATA'
+  | 'ERR_UNKNOWN_JOB'
+  | 'ERR_WORKER_LOAD'
+  | 'ERR_UNSUPPORTED';
+
+/** The details of a `PoolError`. */
+export interface ErrorDetails {
+  retryAfter?: number;
+  phase?: 'submit' | 'queue' | 'run' | 'total';
+  jobId?: number;
+  attempt?: number;
+  cause?: unknown;
+}
+
+const RETRYABLE: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'ERR_QUEUE_FULL',
+  'ERR_RATE_LIMITED',
+  'ERR_IN_FLIGHT_LIMIT',
+  'ERR_CIRCUIT_OPEN',
+  'ERR_WORKER_CRASHED',
+]);
+
+/** Why a job has no result; or why a pool could not be made. */
+export class PoolError extends Error {
+  /** What went wrong, for programs. */
+  readonly code: ErrorCode;
+  /** Whether the same call may succeed later. */
+  readonly retryable: boolean;
+  /** The wait in ms after which a refused call may succeed, where that is known. */
+  declare readonly retryAfter?: number;
+  /** Which time-out it was. */
+  declare readonly phase?: 'submit' | 'queue' | 'run' | 'total';
+  declare readonly jobId?: number;
+  /** Which attempt it was, from 1. */
+  declare readonly attempt?: number;
+
+  constructor(code: ErrorCode, message: string, details: ErrorDetails = {}, retryable?: boolean) {
+    super(message, 'cause' in details ? { cause: details.cause } : undefined);
+    this.code = code;
+    this.retryable = retryable ?? RETRYABLE.has(code);
+    const { cause: _, ...fields } = details;
+    Object.assign(this, fields);
+  }
+}
+Object.defineProperty(PoolError.prototype, 'name', {
+  value: 'PoolError',
+  configurable: true,
+  writable: true,
+});
+
+/** An error of a handler, as it travels. */
+export interface ErrorData {
+  name?: string;
+  message?: string;
+  stack?: string;
+  code?: string | number;
+  retryable?: boolean;
+  location?: string;
+  data?: Record<string, unknown>;
+}
+
+const KNOWN: Record<string, new (message?: string) => Error> = {
+  EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError,
+};
+
+/** Describes what a handler threw. */
+export function describeError(thrown: unknown): ErrorData {
+  if (!(thrown instanceof Error)) {
+    return { name: 'Error', message: typeof thrown === 'string' ? thrown : `threw ${show(thrown)}` };
+  }
+  const description: ErrorData = { name: String(thrown.name), message: String(thrown.message) };
+  if (typeof thrown.stack === 'string') description.stack = thrown.stack;
+  const data: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(thrown)) {
+    if (key === 'code' && (typeof value === 'string' || typeof value === 'number')) {
+      description.code = value;
+    } else if (key === 'retryable' && typeof value === 'boolean') {
+      description.retryable = value;
+    } else if (key !== 'name' && key !== 'message' && key !== 'stack' && travels(value)) {
+      data[key] = value;
+    }
+  }
+  if (Object.keys(data).length > 0) description.data = data;
+  return description;
+}
+
+/** Makes the error anew on the other side. */
+export function reviveError(description: ErrorData): Error {
+  const Known = Object.hasOwn(KNOWN, description.name ?? '') ? KNOWN[description.name!]! : Error;
+  const error = new Known(description.message ?? '');
+  const set = (key: string, value: unknown, enumerable: boolean) =>
+    Object.defineProperty(error, key, { value, enumerable, writable: true, configurable: true });
+  if (description.name !== undefined && description.name !== error.name) {
+    set('name', description.name, false);
+  }
+  if (description.stack !== undefined) set('stack', description.stack, false);
+  for (const [key, value] of Object.entries(description.data ?? {})) set(key, value, true);
+  for (const key of ['code', 'retryable', 'location'] as const) {
+    if (description[key] !== undefined) set(key, description[key], true);
+  }
+  return error;
+}
+
+/** A value in a message. */
+export function show(value: unknown): string {
+  try {
+    if (typeof value === 'string') return JSON.stringify(value);
+    if (typeof value === 'function') return 'a function';
+    if (typeof value === 'object' && value !== null) {
+      return Array.isArray(value) ? 'an array' : `an object (${Object.prototype.toString.call(value).slice(8, -1)})`;
+    }
+    return String(value);
+  } catch {
+    return 'an object';
+  }
+}
+
+function travels(value: unknown): boolean {
+  try {
+    return JSON.stringify(value) !== undefined;
+  } catch {
+    return false;
+  }
+}

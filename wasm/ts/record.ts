@@ -1,0 +1,72 @@
+// A job's record in shared memory: the offsets of wasm/src/record.rs.
+
+/** Indices into the numbers of `pool_layout`. */
+export const Layout = {
+  RECORDS: 0,
+  STRIDE: 1,
+  TOKENS: 2,
+  COMPLETIONS: 3,
+  DOORBELL: 4,
+  HALT: 5,
+  WORKERS: 6,
+  WORKER_STRIDE: 7,
+  BUILT_INS: 8,
+  INLINE_OFFSET: 9,
+  INLINE_BYTES: 10,
+} as const;
+
+/** Offsets in 32-bit words. */
+export const NEXT = 0;
+export const PHASE = 1;
+export const CANCELLED = 2;
+export const HANDLER = 3;
+export const KIND = 4;
+export const INPUT = 5;
+export const INPUT_LEN = 6;
+export const OUTPUT_KIND = 7;
+export const OUTCOME = 8;
+export const OUTPUT = 9;
+export const OUTPUT_LEN = 10;
+/** 0: the output lies inline or is the input, and there is nothing to free. */
+export const OUTPUT_CAPACITY = 11;
+export const WORKER = 12;
+export const ATTEMPT = 13;
+export const PRIORITY = 14;
+
+/** Offsets in 64-bit floats. */
+export const QUEUE_TIMEOUT = 8;
+export const RUN_TIMEOUT = 9;
+export const TOTAL_TIMEOUT = 10;
+export const SUBMITTED = 11;
+export const STARTED = 12;
+export const WAIT = 13;
+export const RUN = 14;
+export const TOTAL = 15;
+export const RETRY_AFTER = 16;
+
+/** Values of PHASE. */
+export const Phase = { FREE: 0, QUEUED: 1, RUNNING: 2, DONE: 3, CARRIED: 4 } as const;
+
+/** Values of KIND and OUTPUT_KIND. */
+export const Kind = { BYTES: 0, TEXT: 1, JSON: 2, NONE: 3 } as const;
+
+/** Values of OUTCOME. */
+export const Outcome = {
+  COMPLETED: 0,
+  ERROR: 1,
+  PANIC: 2,
+  CIRCUIT_OPEN: 3,
+  TIMED_OUT_QUEUE: 4,
+  TIMED_OUT_RUN: 5,
+  TIMED_OUT_TOTAL: 6,
+  CANCELLED: 7,
+  RELEASED: 8,
+  BAD_OUTPUT: 9,
+  BAD_INPUT: 10,
+} as const;
+
+/** What `submit` returns. */
+export const Refused = { FULL: 1, CLOSED: 2, RATE: 3, BREAKER: 4, IN_FLIGHT: 5 } as const;
+
+/** Offsets in a worker's entry, in 32-bit words. */
+export const WorkerEntry = { TOKEN: 0, STARTED: 1, DONE: 2, ACTIVITY: 3 } as const;

@@ -1,0 +1,303 @@
+// The shapes of the public interface. All times are in ms.
+
+import type { PoolError, ErrorCode } from './errors.ts';
+
+/** Functions that run as jobs, by name: `(input, context?) => output`. */
+export type Handlers = { [name: string]: any };
+
+/** The functions among a module's exports: `typeof import('./my-jobs.js')` as handlers. */
+export type JobName<H> = { [K in keyof H]: H[K] extends (...args: any[]) => any ? K : never }[keyof H] & string;
+
+/** What job `K` takes. */
+export type Input<H, K extends keyof H> = H[K] extends (...args: infer A) => any
+  ? A extends [] ? undefined : BlobToo<A[0]>
+  : never;
+
+/** What job `K` gives. */
+export type Output<H, K extends keyof H> = H[K] extends (...args: any[]) => infer R ? Awaited<R> : never;
+
+/** Handlers get bytes as a `Uint8Array`; the caller may also give a buffer, a `Blob` or a `File`. */
+type BlobToo<T> = Uint8Array extends T ? T | ArrayBuffer | Blob : T;
+
+/** What the built-in `simulate` does. */
+export interface SimulateInput {
+  /** How long it takes, in ms. */
+  duration: number;
+  /** How it ends: `'success'` unless given. */
+  outcome?: 'success' | 'error' | 'panic' | 'trap' | 'runaway';
+}
+
+/** A tile of a picture of the Mandelbrot set. */
+export interface MandelbrotInput {
+  /** The whole picture, in pixels. */
+  width: number;
+  height: number;
+  /** The tile's rectangle in it, in pixels. */
+  x: number;
+  y: number;
+  w: number;
+  h: number;
+  /** The middle of the view. */
+  centerX: number;
+  centerY: number;
+  /** The height of the view in the complex plane. */
+  scale: number;
+  maxIterations: number;
+}
+
+/** The jobs that every pool has. */
+export interface BuiltIns {
+  /** Returns its input. */
+  echo<T = unknown>(input?: T): T;
+  /** Takes a while and ends as it is told. */
+  simulate(input: SimulateInput): undefined;
+  /** The SHA-256 digest of bytes, or of a string's UTF-8, in hexadecimal. */
+  sha256(input: Uint8Array | ArrayBuffer | Blob | string): string;
+  /** Compresses bytes. */
+  gzip(input: Uint8Array | ArrayBuffer | Blob | string): Uint8Array<ArrayBuffer>;
+  /** Decompresses bytes. */
+  gunzip(input: Uint8Array | ArrayBuffer | Blob): Uint8Array<ArrayBuffer>;
+  /** The tile's pixels, RGBA, row by row. */
+  mandelbrot(input: MandelbrotInput): Uint8Array<ArrayBuffer>;
+}
+
+export type PriorityName = 'low' | 'normal' | 'high' | 'critical';
+
+/** How one job is run. */
+export interface RunOptions {
+  /** `'normal'` unless given. */
+  priority?: PriorityName;
+  /** Cancels the job; its promise then rejects with `signal.reason`. */
+  signal?: AbortSignal;
+  /** Longest time of running. */
+  timeout?: number;
+  /** Longest time in the queue. */
+  queueTimeout?: number;
+  /** Longest time from the call to the result. */
+  totalTimeout?: number;
+  /** What to do when there is no room: the pool's setting unless given. */
+  whenFull?: 'reject' | 'wait';
+  /** Longest time until the job is accepted: waiting for room and reading its input. */
+  submitTimeout?: number;
+}
+
+/** How a job is run that never waits for room. */
+export type TryOptions = Omit<RunOptions, 'whenFull' | 'submitTimeout'>;
+
+/** When the breaker opens and closes; `false` turns a condition off. */
+export interface BreakerOptions {
+  /** Opens after this many failures in a row: 5. */
+  consecutive?: number | false;
+  /** Opens when this many per cent of the window failed: 50. */
+  failureRate?: number | false;
+  /** Opens when this many per cent of the window took longer than `slowCall`: off. */
+  slowRate?: number | false;
+  slowCall?: number;
+  /** How many calls are looked at: 20, at most 40. */
+  window?: number;
+  /** How many calls there must be before a rate counts: 10. */
+  minimumCalls?: number;
+  /** How long it stays open the first time; doubles at each failed probe: 10 s. */
+  pause?: number;
+  /** How long it stays open at most: 60 s. */
+  maxPause?: number;
+  /** How many calls are let through while half-open: 3. */
+  probes?: number;
+  /** How long a probe may take before its place is given to another: 30 s. */
+  lease?: number;
+}
+
+/** How a pool is made. */
+export interface PoolOptions {
+  /** Where jobs run. `'auto'` unless given. */
+  mode?: 'auto' | 'threads' | 'isolated' | 'inline';
+  /** How many workers: `max(1, min(hardwareConcurrency − 1, 16))`; at most 64. */
+  workers?: number;
+  queue?: {
+    /** How many jobs may be queued: 1024; at most 4096. */
+    capacity?: number;
+    /** What to do when there is no room: `'reject'`. */
+    whenFull?: 'reject' | 'wait';
+    /** How many jobs may wait for room: 1024. */
+    maxWaiting?: number;
+    /** After how long a queued job moves up one priority: 1000 ms; `false`: strict priority. */
+    ageing?: number | false;
+  };
+  /** How many jobs may be accepted and not yet settled. */
+  maxInFlight?: number;
+  /** At most `limit` jobs in `interval` ms are accepted, up to 10 million a second. */
+  rateLimit?: { limit: number; interval: number; burst?: number };
+  /** Refuses jobs while they mostly fail: off unless given. */
+  breaker?: BreakerOptions | boolean;
+  /** Longest time of running, for all jobs. */
+  timeout?: number;
+  /** Longest time in the queue, for all jobs. */
+  queueTimeout?: number;
+  /** Longest time from the call to the result, for all jobs. */
+  totalTimeout?: number;
+  /** A handler that runs for longer is killed; other jobs may be lost with it. */
+  killAfter?: number;
+  /** How long a handler may ignore its cancellation before it is killed. */
+  killGrace?: number;
+  /** Makes a worker from your own file, which calls `serve` of `weirpool/worker`. */
+  createWorker?: () => Worker;
+  /** Modules whose exported functions each worker imports as handlers. */
+  jobs?: (string | URL)[];
+  /** Where `weirpool.wasm` is, if not beside the script. */
+  wasmUrl?: string | URL;
+  /** Where `default-worker.js` is, if not beside the script. */
+  workerUrl?: string | URL;
+  /** How long workers may take to start: 10 s. */
+  startupTimeout?: number;
+}
+
+/** Where a job stands. */
+export type JobState =
+  | 'waiting' | 'queued' | 'running' | 'completed' | 'failed' | 'timed-out' | 'cancelled' | 'refused';
+
+/** How long a settled job took, in ms. */
+export interface Timing {
+  /** In the queue. */
+  readonly wait: number;
+  /** Running. */
+  readonly run: number;
+  /** From acceptance to the end. */
+  readonly total: number;
+}
+
+/** Why `tryRun` did not take a job. */
+export interface Refusal {
+  readonly refused: ErrorCode;
+  readonly retryAfter?: number;
+  readonly error: PoolError;
+}
+
+/** How one job ended, as `results()` gives it. */
+export type JobResult = {
+  readonly id: number;
+  readonly job: string;
+  readonly wait: number;
+  readonly run: number;
+  readonly total: number;
+  /** From 1; 0 when it never ran. */
+  readonly attempt: number;
+  /** Which worker ran it; -1 when none did. */
+  readonly worker: number;
+} & ({ readonly ok: true; readonly value: unknown } | { readonly ok: false; readonly error: unknown });
+
+/** How a pool is closed. */
+export interface CloseOptions {
+  /** `'drain'`: all jobs still run; `'cancel-queued'`: only running ones; `'abort'`: none. */
+  mode?: 'drain' | 'cancel-queued' | 'abort';
+  /** After this many ms the rest is aborted and the workers are terminated: 30 s. */
+  deadline?: number;
+}
+
+/** What came of closing. */
+export interface CloseReport {
+  readonly mode: 'drain' | 'cancel-queued' | 'abort';
+  /** True when every job and worker ended by itself before the deadline. */
+  readonly clean: boolean;
+  /** Jobs that ended by themselves after the call of `close`. */
+  readonly finished: number;
+  /** Jobs that were cut off with ERR_POOL_CLOSED. */
+  readonly aborted: number;
+  /** Workers that had to be terminated while busy. */
+  readonly terminated: number;
+  /** In ms. */
+  readonly duration: number;
+}
+
+export type BreakerState = 'closed' | 'open' | 'half-open' | 'forced-open' | 'disabled';
+
+/** The pool's breaker. */
+export interface Breaker {
+  readonly state: BreakerState;
+  /** Opens it until `reset`. */
+  trip(): void;
+  /** Closes it and forgets what it counted. */
+  reset(): void;
+}
+
+export interface WorkerStats {
+  readonly id: number;
+  readonly state: 'starting' | 'idle' | 'busy' | 'left';
+  /** The id of the job it runs. */
+  readonly job?: number;
+  readonly jobsDone: number;
+}
+
+/** A distribution of times, in ms. */
+export interface TimeStats {
+  readonly count: number;
+  readonly mean: number;
+  readonly p50: number;
+  readonly p90: number;
+  readonly p99: number;
+  readonly p999: number;
+  readonly max: number;
+}
+
+/** A pool's metrics at one moment. */
+export interface PoolStats {
+  readonly mode: 'threads' | 'isolated' | 'inline';
+  readonly submitted: number;
+  readonly accepted: number;
+  readonly refusedFull: number;
+  readonly refusedRate: number;
+  readonly refusedBreaker: number;
+  readonly refusedInFlight: number;
+  readonly refusedClosed: number;
+  readonly refusedTimeout: number;
+  readonly refusedAbort: number;
+  readonly refusedInput: number;
+  readonly started: number;
+  readonly completed: number;
+  readonly failed: number;
+  readonly timedOut: number;
+  readonly cancelled: number;
+  readonly retried: number;
+  readonly panicked: number;
+  readonly stale: number;
+  readonly workerCrashes: number;
+  readonly resets: number;
+  readonly waiting: number;
+  readonly queued: number;
+  readonly delayed: number;
+  readonly running: number;
+  readonly abandoned: number;
+  readonly activeWorkers: number;
+  readonly limit: number;
+  readonly capacity: number;
+  readonly utilization: number;
+  readonly memoryBytes: number;
+  readonly bufferBytes: number;
+  readonly wait: TimeStats;
+  readonly run: TimeStats;
+  readonly total: TimeStats;
+  readonly breaker: {
+    readonly state: BreakerState;
+    readonly generation: number;
+    readonly failureRate: number;
+    readonly slowRate: number;
+    readonly opened: number;
+    readonly retryAfter: number;
+  };
+  readonly workers: readonly WorkerStats[];
+}
+
+/** The details of each event. */
+export interface PoolEventMap {
+  jobqueued: CustomEvent<{ id: number; job: string }>;
+  jobstart: CustomEvent<{ id: number; job: string; worker: number }>;
+  jobend: CustomEvent<JobResult>;
+  jobretry: CustomEvent<{ id: number; job: string; attempt: number }>;
+  refused: CustomEvent<{ id: number; job: string; error: unknown }>;
+  breakerchange: CustomEvent<{ from: BreakerState; to: BreakerState }>;
+  workerstart: CustomEvent<{ worker: number }>;
+  workerexit: CustomEvent<{ worker: number; reason: string }>;
+  saturated: CustomEvent<{ capacity: number }>;
+  drain: CustomEvent<undefined>;
+  reset: CustomEvent<{ reason: string; carried: number; lost: number }>;
+  close: CustomEvent<CloseReport>;
+}

@@ -1,0 +1,163 @@
+// Values as they travel: bytes with a kind. Bytes as they are, strings as UTF-8, other values as JSON.
+
+import { show } from './errors.ts';
+import { Kind } from './record.ts';
+
+/** A value that cannot travel. */
+export class DataError extends Error {}
+
+/** What `encode` makes of a value: nothing, text (also JSON), bytes, or a blob still to be read. */
+export type Encoded = undefined | string | Uint8Array | Blob;
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { ignoreBOM: true });
+
+/** The kind of a value; with `encode`, what travels. */
+export function kindOf(value: unknown): number {
+  switch (typeof value) {
+    case 'undefined':
+      return Kind.NONE;
+    case 'string':
+      return Kind.TEXT;
+    case 'object':
+      return value !== null && isBinary(value) ? Kind.BYTES : Kind.JSON;
+    default:
+      return Kind.JSON;
+  }
+}
+
+/** Makes a value ready to travel, or throws a `DataError`. */
+export function encode(value: unknown): Encoded {
+  switch (typeof value) {
+    case 'undefined':
+    case 'string':
+      return value;
+    case 'number':
+    case 'boolean':
+      return JSON.stringify(value);
+    case 'object':
+      if (value === null) return 'null';
+      if (value instanceof Uint8Array) return attached(value);
+      if (isBinary(value)) return binary(value);
+      return json(value);
+    default:
+      throw new DataError(`${typeof value === 'function' ? 'a function' : `a ${typeof value}`} cannot travel`);
+  }
+}
+
+/** A string as UTF-8. */
+export function utf8(text: string): Uint8Array {
+  return encoder.encode(text);
+}
+
+/** The value in `bytes`, which must not be shared memory. */
+export function decode(kind: number, bytes: Uint8Array<ArrayBuffer>): unknown {
+  switch (kind) {
+    case Kind.BYTES:
+      return bytes;
+    case Kind.TEXT:
+      return decoder.decode(bytes);
+    case Kind.JSON:
+      return JSON.parse(decoder.decode(bytes));
+    default:
+      return undefined;
+  }
+}
+
+/** Writes a short text at `at` if all of it is ASCII. */
+export function writeAscii(memory: Uint8Array, at: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 127) return false;
+    memory[at + i] = code;
+  }
+  return true;
+}
+
+function isBinary(value: object): boolean {
+  return (
+    value instanceof Uint8Array ||
+    value instanceof ArrayBuffer ||
+    (typeof Blob === 'function' && value instanceof Blob) ||
+    tag(value) === 'Uint8Array' ||
+    tag(value) === 'ArrayBuffer'
+  );
+}
+
+/** Tells a typed array or a buffer of another realm too; objects cannot pretend to be one. */
+function tag(value: object): string {
+  if (ArrayBuffer.isView(value)) {
+    return (TYPED_ARRAY_NAME.call(value) as string | undefined) ?? 'DataView';
+  }
+  if (brand(value) !== 'ArrayBuffer') return '';
+  try {
+    BYTE_LENGTH.call(value);
+    return 'ArrayBuffer';
+  } catch {
+    return '';
+  }
+}
+
+function brand(value: object): string {
+  try {
+    return Object.prototype.toString.call(value).slice(8, -1);
+  } catch {
+    return '';
+  }
+}
+
+const TYPED_ARRAY_NAME = Object.getOwnPropertyDescriptor(
+  Object.getPrototypeOf(Uint8Array.prototype),
+  Symbol.toStringTag,
+)!.get!;
+const BYTE_LENGTH = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'byteLength')!.get!;
+
+function binary(value: object): Uint8Array | Blob {
+  if (typeof Blob === 'function' && value instanceof Blob) return value;
+  if (ArrayBuffer.isView(value)) return attached(value as Uint8Array);
+  try {
+    return new Uint8Array(value as ArrayBuffer);
+  } catch {
+    throw new DataError('the ArrayBuffer is detached');
+  }
+}
+
+/** A detached array looks empty: it would travel as nothing. */
+function attached(bytes: Uint8Array): Uint8Array {
+  if (bytes.byteLength === 0) {
+    try {
+      new Uint8Array(bytes.buffer);
+    } catch {
+      throw new DataError("the Uint8Array's buffer is detached");
+    }
+  }
+  return bytes;
+}
+
+function json(value: object): string {
+  // Each of these would travel as {} or worse, and the loss would show far away.
+  const name = ArrayBuffer.isView(value) ? tag(value) : brand(value);
+  if (ArrayBuffer.isView(value) || name === 'SharedArrayBuffer') {
+    throw new DataError(`${name} cannot travel: give its bytes as a Uint8Array`);
+  }
+  if (name === 'Promise') throw new DataError('a Promise cannot travel: await it first');
+  if (name === 'Map' || name === 'Set' || name === 'WeakMap' || name === 'WeakSet') {
+    throw new DataError(`${name} cannot travel: make it an array or an object`);
+  }
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value);
+  } catch (error) {
+    throw new DataError(`it cannot be written as JSON: ${reason(error)}`, { cause: error });
+  }
+  if (text === undefined) throw new DataError('it cannot be written as JSON: toJSON returned nothing');
+  return text;
+}
+
+function reason(error: unknown): string {
+  try {
+    return error instanceof Error ? String(error.message) : show(error);
+  } catch {
+    return 'it threw';
+  }
+}
