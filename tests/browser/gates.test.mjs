@@ -1,0 +1,399 @@
+// The gates: each refusal by its code, with when to come back, without touching what it has no business with.
+import assert from 'node:assert/strict';
+import { packageTests } from '../support/browser.mjs';
+
+const test = await packageTests();
+
+test('a full queue refuses with ERR_QUEUE_FULL, exactly at its capacity', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2, queue: { capacity: 5 } });
+    const busy = await occupy(pool, 2);
+    const jobs = Array.from({ length: 12 }, (_, i) => pool.run('echo', i));
+    const refusal = pool.tryRun('echo', 1);
+    const outcomes = Promise.all(jobs.map((job) => outcome(job)));
+    const { queued, refusedFull } = pool.stats();
+    await busy.release();
+    return { outcomes: await outcomes, refusal, queued, refusedFull };
+  });
+  assert.deepEqual(result.outcomes.slice(0, 5).map(({ value }) => value), [0, 1, 2, 3, 4]);
+  for (const { error } of result.outcomes.slice(5)) assert.equal(error.code, 'ERR_QUEUE_FULL');
+  assert.ok(result.outcomes[5].error.retryable, 'worth another try');
+  assert.equal(result.refusal.refused, 'ERR_QUEUE_FULL');
+  assert.deepEqual([result.queued, result.refusedFull], [5, 8]);
+});
+
+test('tryRun hands back a job or a refusal, and never waits', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, queue: { capacity: 1, whenFull: 'wait' } });
+    const busy = await occupy(pool, 1);
+    const job = pool.tryRun('echo', 'accepted');
+    const refusal = pool.tryRun('echo', 'refused');
+    const isPromise = [job instanceof Promise, refusal instanceof Promise];
+    await busy.release();
+    return { value: await within(job), refusal: refusal.refused, isPromise, waiting: pool.stats().waiting };
+  });
+  assert.deepEqual(result, { value: 'accepted', refusal: 'ERR_QUEUE_FULL', isPromise: [true, false], waiting: 0 });
+});
+
+test('callers may wait for room, first come first served', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, queue: { capacity: 1, whenFull: 'wait', maxWaiting: 6 } });
+    const busy = await occupy(pool, 1);
+    const order = [];
+    const jobs = Array.from({ length: 7 }, (_, i) => pool.run('echo', i));
+    for (const job of jobs) job.then((value) => order.push(value));
+    const states = jobs.map((job) => job.state);
+    const tooMany = await outcome(pool.run('echo', 'too many'));
+    const refusedByOption = await outcome(pool.run('echo', 'no', { whenFull: 'reject' }));
+    const { waiting, queued } = pool.stats();
+    const sums = law(pool.stats());
+    await busy.release();
+    await within(Promise.all(jobs));
+    return { states, tooMany, refusedByOption, waiting, queued, order, sums, after: law(pool.stats()) };
+  });
+  assert.deepEqual(result.states, ['queued', ...Array(6).fill('waiting')]);
+  assert.equal(result.tooMany.error.code, 'ERR_QUEUE_FULL');
+  assert.equal(result.refusedByOption.error.code, 'ERR_QUEUE_FULL');
+  assert.deepEqual([result.waiting, result.queued], [6, 1]);
+  assert.deepEqual(result.order, [0, 1, 2, 3, 4, 5, 6]);
+  for (const sums of [result.sums, result.after])
+    for (const [name, [left, right]] of Object.entries(sums)) assert.equal(left, right, name);
+});
+
+test('the wait for room ends at submitTimeout, at an abort, at a cancel and at close', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, queue: { capacity: 1, whenFull: 'wait' } });
+    const busy = await occupy(pool, 1);
+    const queued = pool.run('echo', 'queued');
+    const timedOut = await outcome(pool.run('echo', 1, { submitTimeout: 30 }));
+    const controller = new AbortController();
+    const aborted = pool.run('echo', 2, { signal: controller.signal });
+    controller.abort('enough');
+    const abortReason = await within(aborted).catch((reason) => reason);
+    const cancelled = pool.run('echo', 3);
+    cancelled.cancel();
+    const cancelOutcome = await outcome(cancelled);
+    const waiting = outcome(pool.run('echo', 4));
+    const closing = pool.close({ mode: 'drain' });
+    const closed = await waiting;
+    await busy.release();
+    const value = await within(queued);
+    await within(closing);
+    return { timedOut, abortReason, cancelOutcome, closed, value, stats: pool.stats(), sums: law(pool.stats()) };
+  });
+  assert.deepEqual([result.timedOut.error.code, result.timedOut.error.phase], ['ERR_TIMEOUT', 'submit']);
+  assert.equal(result.abortReason, 'enough');
+  assert.equal(result.cancelOutcome.error.code, 'ERR_CANCELLED');
+  assert.equal(result.closed.error.code, 'ERR_POOL_CLOSED');
+  assert.equal(result.value, 'queued');
+  assert.deepEqual([result.stats.refusedTimeout, result.stats.refusedClosed, result.stats.waiting], [1, 1, 0]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
+test('the rate limit refuses with an exact retryAfter, then lets through', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const slow = await Pool.create({ workers: 1, rateLimit: { limit: 3, interval: 60_000 } });
+    const outcomes = [];
+    for (let i = 0; i < 5; i++) outcomes.push(await outcome(slow.run('echo', i)));
+    const refusal = slow.tryRun('echo', 1);
+    const { refusedRate } = slow.stats();
+    await slow.close();
+
+    const quick = await Pool.create({ workers: 1, rateLimit: { limit: 1, interval: 200, burst: 1 } });
+    await quick.run('echo', 1);
+    const refused = quick.tryRun('echo', 2);
+    const come = performance.now() + refused.retryAfter;
+    await until(() => performance.now() >= come + 1);
+    const again = await outcome(quick.run('echo', 3));
+    return { outcomes, refusal, refusedRate, refused, again };
+  });
+  assert.deepEqual(result.outcomes.slice(0, 3).map(({ ok }) => ok), [true, true, true]);
+  for (const { error } of result.outcomes.slice(3)) {
+    assert.equal(error.code, 'ERR_RATE_LIMITED');
+    assert.ok(error.retryAfter > 15_000 && error.retryAfter <= 20_000, `retryAfter ${error.retryAfter}`);
+    assert.ok(error.retryable);
+  }
+  assert.equal(result.refusal.refused, 'ERR_RATE_LIMITED');
+  assert.ok(result.refusal.retryAfter > 15_000 && result.refusal.retryAfter <= 20_000);
+  assert.equal(result.refusedRate, 3);
+  assert.ok(result.refused.retryAfter > 0 && result.refused.retryAfter <= 200);
+  assert.equal(result.again.value, 3);
+});
+
+test('a refusal further on gives the rate token back', {}, async (page) => {
+  const codes = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, queue: { capacity: 1 }, rateLimit: { limit: 4, interval: 3_600_000 } });
+    const busy = await occupy(pool, 1); // the first token
+    pool.run('echo', 1); // the second
+    const codes = [];
+    for (let i = 0; i < 10; i++) codes.push((await outcome(pool.run('echo', i))).error?.code);
+    await busy.release();
+    codes.push((await outcome(pool.run('echo', 1))).ok, (await outcome(pool.run('echo', 1))).ok);
+    codes.push((await outcome(pool.run('echo', 1))).error?.code);
+    return codes;
+  });
+  assert.deepEqual(codes, [...Array(10).fill('ERR_QUEUE_FULL'), true, true, 'ERR_RATE_LIMITED']);
+});
+
+test('the limit of jobs in flight holds, and falls with each end', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2, maxInFlight: 3 });
+    const busy = await occupy(pool, 2);
+    const third = pool.run('echo', 'third');
+    const refused = await outcome(pool.run('echo', 'fourth'));
+    const refusal = pool.tryRun('echo', 'fourth');
+    await busy.release();
+    const value = await within(third);
+    const after = await outcome(pool.run('echo', 'later'));
+    return { refused, refusal, value, after, count: pool.stats().refusedInFlight };
+  });
+  assert.equal(result.refused.error.code, 'ERR_IN_FLIGHT_LIMIT');
+  assert.equal(result.refusal.refused, 'ERR_IN_FLIGHT_LIMIT');
+  assert.equal(result.value, 'third');
+  assert.equal(result.after.value, 'later');
+  assert.equal(result.count, 2);
+});
+
+test('the breaker opens, refuses with retryAfter, lets probes through and closes', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2, breaker: { consecutive: 3, pause: 150, probes: 2 } });
+    const fail = () => outcome(pool.run('simulate', { duration: 0, outcome: 'error' }));
+    const states = [pool.breaker.state];
+    for (let i = 0; i < 3; i++) await fail();
+    states.push(pool.breaker.state);
+    const refused = await outcome(pool.run('echo', 1));
+    const refusal = pool.tryRun('echo', 1);
+    const { refusedBreaker } = pool.stats();
+    await until(() => pool.breaker.state !== 'open', 'the pause is over');
+    states.push(pool.breaker.state);
+    const probes = [await outcome(pool.run('echo', 'probe')), await outcome(pool.run('echo', 'probe'))];
+    states.push(pool.breaker.state);
+    const after = await outcome(pool.run('echo', 'normal'));
+    return { states, refused, refusal, refusedBreaker, probes, after };
+  });
+  assert.deepEqual(result.states, ['closed', 'open', 'half-open', 'closed']);
+  assert.equal(result.refused.error.code, 'ERR_CIRCUIT_OPEN');
+  assert.ok(result.refused.error.retryAfter > 0 && result.refused.error.retryAfter <= 150);
+  assert.equal(result.refusal.refused, 'ERR_CIRCUIT_OPEN');
+  assert.ok(result.refusal.retryAfter > 0 && result.refusal.retryAfter <= 150);
+  assert.equal(result.refusedBreaker, 2);
+  assert.ok(result.probes.every(({ ok }) => ok));
+  assert.equal(result.after.value, 'normal');
+});
+
+test('a failed probe opens the breaker again, for longer', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, breaker: { consecutive: 1, pause: 200, maxPause: 60_000, probes: 1 } });
+    const fail = () => outcome(pool.run('simulate', { duration: 0, outcome: 'error' }));
+    await fail();
+    const first = pool.tryRun('echo', 1).retryAfter;
+    await until(() => pool.breaker.state === 'half-open');
+    const probe = await fail();
+    const second = pool.tryRun('echo', 1).retryAfter;
+    return { first, probe: probe.error.code, state: pool.breaker.state, second };
+  });
+  assert.ok(result.first <= 200);
+  assert.equal(result.probe, 'ERR_JOB_FAILED');
+  assert.equal(result.state, 'open');
+  assert.ok(result.second > 200 && result.second <= 400, `the second pause: ${result.second}`);
+});
+
+test('jobs already queued when the breaker opens fail fast, and are counted as failed', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, breaker: { consecutive: 1, pause: 60_000 } });
+    pool.pause();
+    const jobs = [pool.run('simulate', { duration: 0, outcome: 'error' }), pool.run('echo', 1), pool.run('echo', 2)];
+    pool.resume();
+    const outcomes = await Promise.all(jobs.map((job) => outcome(job)));
+    return { outcomes, stats: pool.stats() };
+  });
+  assert.deepEqual(result.outcomes.map(({ error }) => error?.code), ['ERR_JOB_FAILED', 'ERR_CIRCUIT_OPEN', 'ERR_CIRCUIT_OPEN']);
+  assert.ok(result.outcomes[1].error.retryAfter > 0);
+  assert.deepEqual([result.stats.failed, result.stats.refusedBreaker], [3, 0]);
+});
+
+test('trip and reset force the breaker by hand', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, breaker: true });
+    pool.breaker.trip();
+    const tripped = [(await outcome(pool.run('echo', 1))).error?.code, pool.breaker.state];
+    pool.breaker.reset();
+    return { tripped, after: await outcome(pool.run('echo', 1)), state: pool.breaker.state };
+  });
+  assert.equal(result.tripped[0], 'ERR_CIRCUIT_OPEN');
+  assert.notEqual(result.tripped[1], 'closed');
+  assert.equal(result.after.value, 1);
+  assert.equal(result.state, 'closed');
+});
+
+test('refusals, cancels and queue time-outs teach the breaker nothing', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({
+      workers: 1, maxInFlight: 3, queue: { capacity: 2 },
+      breaker: { consecutive: 2, failureRate: 20, window: 10, minimumCalls: 2, pause: 60_000 },
+    });
+    const busy = await occupy(pool, 1);
+    const codes = {};
+    const note = async (promise) => { const { error } = await outcome(promise); codes[error.code] = (codes[error.code] ?? 0) + 1; };
+    for (let i = 0; i < 10; i++) await note(pool.run('echo', i, { queueTimeout: 1 }));
+    for (let i = 0; i < 10; i++) { const job = pool.run('echo', i); job.cancel(); await note(job); }
+    const held = [pool.run('echo', 1), pool.run('echo', 2)];
+    for (let i = 0; i < 10; i++) await note(pool.run('echo', i));
+    for (let i = 0; i < 10; i++) await note(pool.run('nobody', i));
+    for (let i = 0; i < 10; i++) await note(pool.run('echo', () => {}));
+    const state = pool.breaker.state;
+    await busy.release(); // running and cancelled: nothing either
+    await Promise.all(held);
+    return { codes, state, end: pool.breaker.state };
+  });
+  assert.equal(result.codes.ERR_TIMEOUT, 10);
+  assert.equal(result.codes.ERR_CANCELLED, 10);
+  assert.equal(Object.values(result.codes).reduce((a, b) => a + b), 50);
+  assert.deepEqual([result.state, result.end], ['closed', 'closed']);
+});
+
+test('run time-outs do count as failures of the breaker', {}, async (page) => {
+  const state = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, breaker: { consecutive: 2, pause: 60_000 } });
+    for (let i = 0; i < 2; i++) await outcome(pool.run('simulate', { duration: 600_000 }, { timeout: 10 }));
+    return pool.breaker.state;
+  });
+  assert.equal(state, 'open');
+});
+
+test('an unknown job is ERR_UNKNOWN_JOB and names what there is', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const unknown = [];
+    for (const name of ['nobody', '', 'Echo', 'constructor', '__proto__', 'toString', 'echo ']) unknown.push(await outcome(pool.run(name, 1)));
+    const refusal = pool.tryRun('nobody', 1);
+    const notText = [];
+    for (const name of [undefined, null, 5, {}, Symbol('x')]) notText.push(await outcome(() => pool.run(name, 1)));
+    return { unknown, refusal, notText, stats: pool.stats(), sums: law(pool.stats()), after: await outcome(pool.run('echo', 1)) };
+  });
+  for (const { error } of result.unknown) assert.equal(error?.code, 'ERR_UNKNOWN_JOB');
+  assert.match(result.unknown[0].error.message, /nobody/);
+  assert.equal(result.refusal.refused, 'ERR_UNKNOWN_JOB');
+  for (const { error } of result.notText) assert.ok(error?.name === 'TypeError' || error?.code === 'ERR_UNKNOWN_JOB', JSON.stringify(error));
+  assert.ok(result.stats.refusedInput >= 8);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+  assert.equal(result.after.value, 1);
+});
+
+test('inputs that cannot travel are ERR_DATA, and nothing is lost', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const cycle = { list: [] };
+    cycle.list.push(cycle);
+    const revoked = Proxy.revocable({}, {});
+    revoked.revoke();
+    const deep = [];
+    let inner = deep;
+    for (let i = 0; i < 200_000; i++) inner.push((inner = []));
+    const detached = new Uint8Array(100);
+    structuredClone(detached.buffer, { transfer: [detached.buffer] });
+    const inputs = {
+      function: () => {}, symbol: Symbol('s'), bigint: 1n, cycle, 'bigint inside': { n: [1n] },
+      'throwing toJSON': { toJSON() { throw new Error('no'); } }, 'toJSON to nothing': { toJSON: () => undefined },
+      'throwing getter': { get x() { throw new Error('no'); } }, 'revoked proxy': revoked.proxy, 'too deep': deep,
+      'detached bytes': detached,
+    };
+    const outcomes = {};
+    for (const [name, input] of Object.entries(inputs)) outcomes[name] = await outcome(() => pool.run('echo', input));
+    const refusal = pool.tryRun('echo', 1n).refused;
+    return { outcomes, refusal, stats: pool.stats(), sums: law(pool.stats()), after: await outcome(pool.run('echo', 'fine')) };
+  });
+  for (const [name, { thrown, error }] of Object.entries(result.outcomes)) {
+    assert.equal(error?.code, 'ERR_DATA', name);
+    assert.notEqual(thrown, true, `${name}: rejects, does not throw`);
+  }
+  assert.equal(result.refusal, 'ERR_DATA');
+  assert.equal(result.stats.refusedInput, 12);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+  assert.equal(result.after.value, 'fine');
+});
+
+test('a Blob that can no longer be read is ERR_DATA', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    class Broken extends Blob {
+      arrayBuffer() { return Promise.reject(new DOMException('gone', 'NotReadableError')); }
+      slice() { return new Broken(['xx']); }
+      stream() { return new ReadableStream({ start: (c) => c.error(new DOMException('gone', 'NotReadableError')) }); }
+      get size() { return 2_000_000; }
+    }
+    const broken = await outcome(pool.run('sha256', new Broken(['xx'])));
+    return { broken, after: await outcome(pool.run('echo', 1)), sums: law(pool.stats()) };
+  });
+  assert.equal(result.broken.error?.code, 'ERR_DATA');
+  assert.equal(result.after.value, 1);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
+test('wrong pool options are a TypeError or a RangeError', {}, async (page) => {
+  const wrong = await page.evaluate(async () => {
+    const both = ['TypeError', 'RangeError'];
+    const type = ['TypeError'];
+    const range = ['RangeError'];
+    const table = [
+      [5, type], ['options', type], [null, type],
+      [{ workers: 0 }, range], [{ workers: -1 }, range], [{ workers: 1.5 }, both], [{ workers: NaN }, both],
+      [{ workers: '2' }, type], [{ workers: 1e9 }, range], [{ workers: Infinity }, both],
+      [{ queue: 5 }, type], [{ queue: { capacity: 0 } }, range], [{ queue: { capacity: -1 } }, range],
+      [{ queue: { capacity: 1.5 } }, both], [{ queue: { capacity: '10' } }, type], [{ queue: { capacity: 1e12 } }, range],
+      [{ queue: { whenFull: 'maybe' } }, both], [{ queue: { whenFull: true } }, type],
+      [{ queue: { maxWaiting: -1 } }, range], [{ queue: { maxWaiting: '1' } }, type],
+      [{ queue: { ageing: -5 } }, range], [{ queue: { ageing: 'slow' } }, type], [{ queue: { order: 'random' } }, both],
+      [{ maxInFlight: 0 }, range], [{ maxInFlight: '2' }, type], [{ maxInFlight: 1.5 }, both],
+      [{ rateLimit: 5 }, type], [{ rateLimit: { limit: 1 } }, type], [{ rateLimit: { limit: 0, interval: 1000 } }, range],
+      [{ rateLimit: { limit: 5, interval: 0 } }, range], [{ rateLimit: { limit: '5', interval: 1000 } }, type],
+      [{ rateLimit: { limit: 20_000_000, interval: 1000 } }, range], [{ rateLimit: { limit: 5, interval: 1000, burst: 0 } }, range],
+      [{ breaker: 5 }, type], [{ breaker: { consecutive: 0 } }, range], [{ breaker: { consecutive: '5' } }, type],
+      [{ breaker: { failureRate: 0 } }, range], [{ breaker: { failureRate: 101 } }, range], [{ breaker: { window: 0 } }, range],
+      [{ breaker: { window: 1000 } }, range], [{ breaker: { minimumCalls: 0 } }, range], [{ breaker: { pause: -1 } }, range],
+      [{ breaker: { pause: '10' } }, type], [{ breaker: { pause: 100, maxPause: 50 } }, range], [{ breaker: { probes: 0 } }, range],
+      [{ breaker: { lease: -1 } }, range],
+      [{ timeout: -1 }, range], [{ timeout: NaN }, both], [{ timeout: '5' }, type], [{ queueTimeout: -1 }, range],
+      [{ totalTimeout: '1' }, type], [{ killAfter: -1 }, range], [{ killAfter: '1' }, type], [{ startupTimeout: -1 }, range],
+      [{ startupTimeout: '1' }, type], [{ createWorker: 5 }, type], [{ jobs: './jobs.js' }, type], [{ jobs: [5] }, type],
+      [{ wasmUrl: 5 }, type], [{ workerUrl: {} }, type], [{ mode: 'fast' }, both], [{ mode: 1 }, type],
+    ];
+    const wrong = [];
+    for (const [options, names] of table) {
+      const result = await outcome(() => Pool.create(options));
+      if (!names.includes(result.error?.name)) wrong.push([JSON.stringify(options), names.join('|'), result.error?.name ?? 'accepted', result.error?.message]);
+      if (result.ok) await result.value.close();
+    }
+    const pool = await Pool.create({ workers: 1 });
+    const after = await outcome(pool.run('echo', 1));
+    if (after.value !== 1) wrong.push('no pool after that');
+    return wrong;
+  });
+  assert.deepEqual(wrong, []);
+});
+
+test('wrong run options are a TypeError or a RangeError at once, and count nothing', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const both = ['TypeError', 'RangeError'];
+    const table = [
+      [5, ['TypeError']], ['fast', ['TypeError']],
+      [{ priority: 'urgent' }, both], [{ priority: 1 }, ['TypeError']], [{ priority: 'constructor' }, both],
+      [{ signal: {} }, ['TypeError']], [{ signal: 'stop' }, ['TypeError']],
+      [{ timeout: -1 }, ['RangeError']], [{ timeout: NaN }, both], [{ timeout: '5' }, ['TypeError']],
+      [{ queueTimeout: -1 }, ['RangeError']], [{ queueTimeout: null }, ['TypeError']], [{ totalTimeout: NaN }, both],
+      [{ submitTimeout: -5 }, ['RangeError']], [{ submitTimeout: '1' }, ['TypeError']], [{ whenFull: 'maybe' }, both],
+    ];
+    const wrong = [];
+    for (const call of ['run', 'tryRun'])
+      for (const [options, names] of table) {
+        const { thrown, error, ok } = await outcome(() => pool[call]('echo', 1, options));
+        if (!names.includes(error?.name)) wrong.push([call, JSON.stringify(options), names.join('|'), ok ? 'accepted' : error?.name, error?.message]);
+        else if (!thrown) wrong.push([call, JSON.stringify(options), 'rejected instead of throwing']);
+      }
+    return { wrong, sums: law(pool.stats()), after: await outcome(pool.run('echo', 1)) };
+  });
+  assert.deepEqual(result.wrong, []);
+  assert.equal(result.after.value, 1);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});

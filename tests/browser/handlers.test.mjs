@@ -1,0 +1,131 @@
+// A caller's own JavaScript handlers, by `serve` in the caller's own worker file and by the `jobs` option.
+import assert from 'node:assert/strict';
+import { packageTests } from '../support/browser.mjs';
+
+const test = await packageTests();
+
+test('own handlers take and return every kind of value, beside the built-ins', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2, createWorker: moduleWorker('/own-worker.js') });
+    const bytes = Uint8Array.from({ length: 1000 }, (_, i) => i);
+    const untouched = bytes.slice();
+    const scribbled = await within(pool.run('scribble', bytes));
+    const kinds = [];
+    for (const value of [bytes, 'text', 5, true, null, undefined, {}, []]) kinds.push(await within(pool.run('kind', value)));
+    const same = [];
+    for (const value of ['ä€😀', '', 5.5, false, null, { a: [1] }, [[]]]) same.push([value, await within(pool.run('same', value))]);
+    const result = {
+      upper: await within(pool.run('upper', 'abc ü')),
+      reverse: [...(await within(pool.run('reverse', bytes))).slice(0, 3)],
+      sum: await within(pool.run('sum', { numbers: [1, 2, 3] })),
+      nothing: await within(pool.run('nothing', 1)) === undefined,
+      large: (await within(pool.run('large', 3_000_000))).every((byte) => byte === 7),
+      empty: (await within(pool.run('large', 0))).length,
+      scribbled, safe: bytes.every((byte, i) => byte === untouched[i]),
+      kinds, same, builtin: await within(pool.run('sha256', '')),
+    };
+    await within(pool.close());
+    return result;
+  });
+  assert.equal(result.upper, 'ABC Ü');
+  assert.deepEqual(result.reverse, [231, 230, 229]);
+  assert.deepEqual(result.sum, { sum: 6 });
+  assert.equal(result.nothing, true);
+  assert.equal(result.large, true);
+  assert.equal(result.empty, 0);
+  assert.deepEqual([result.scribbled, result.safe], [1000, true], "a handler cannot change the caller's bytes");
+  assert.deepEqual(result.kinds, ['bytes', 'string', 'number', 'boolean', 'null', 'undefined', 'object', 'object']);
+  for (const [sent, got] of result.same) assert.deepEqual(got, sent);
+  assert.match(result.builtin, /^e3b0c442/);
+});
+
+test('a handler that throws keeps name, message, code and own fields', {}, async (page) => {
+  const { failed, others, stats, after } = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
+    const failed = await outcome(pool.run('fails', 1));
+    const others = {};
+    for (const name of ['throwsText', 'throwsNothing', 'throwsHostile', 'exhausts']) others[name] = await outcome(pool.run(name, 1));
+    return { failed, others, stats: pool.stats(), after: await outcome(pool.run('upper', 'on')) };
+  });
+  assert.equal(failed.error.code, 'ERR_JOB_FAILED');
+  const { cause } = failed.error;
+  assert.deepEqual([cause.name, cause.message, cause.code, cause.own.limit], ['LimitError', 'too much', 'E_LIMIT', 5]);
+  for (const [name, { error }] of Object.entries(others)) assert.equal(error?.code, 'ERR_JOB_FAILED', name);
+  assert.match(JSON.stringify(others.throwsText.error), /only text/);
+  assert.match(JSON.stringify(others.throwsHostile.error), /hostile/);
+  assert.match(JSON.stringify(others.exhausts.error.cause), /call stack/i);
+  assert.equal(stats.resets, 0, 'none of them cost a reset');
+  assert.equal(after.value, 'ON');
+});
+
+test('results that cannot travel, promises included, fail that job and no other', {}, async (page) => {
+  const { outcomes, stats, after } = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
+    const outcomes = {};
+    for (const name of ['later', 'laterFails', 'func', 'big', 'cycle']) outcomes[name] = await outcome(pool.run(name, 1));
+    return { outcomes, stats: pool.stats(), after: await outcome(pool.run('upper', 'on')) };
+  });
+  for (const [name, { error }] of Object.entries(outcomes)) {
+    assert.match(error?.code ?? 'none', /^ERR_(DATA|JOB_FAILED)$/, name);
+    assert.ok(error.message.length > 0 || error.cause?.message.length > 0);
+  }
+  assert.match(JSON.stringify(outcomes.later.error), /promise|async/i, 'says that a promise came back');
+  assert.equal(stats.resets, 0);
+  assert.equal(after.value, 'ON');
+});
+
+test('a running handler sees its cancellation, its time-out, and its context', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
+    const cancelled = pool.run('untilCancelled', null);
+    await until(() => cancelled.state === 'running');
+    cancelled.cancel();
+    const outcomes = [await outcome(cancelled), await outcome(pool.run('untilCancelled', null, { timeout: 50 }))];
+    const free = await outcome(pool.run('upper', 'free'));
+    const bounded = await within(pool.run('context', null, { timeout: 60_000 }));
+    const unbounded = await within(pool.run('context', null));
+    await until(() => pool.stats().abandoned === 0);
+    return { outcomes, free, bounded, unbounded, unboundedKeys: Object.keys(unbounded), stats: pool.stats() };
+  });
+  assert.equal(result.outcomes[0].error.code, 'ERR_CANCELLED');
+  assert.deepEqual([result.outcomes[1].error.code, result.outcomes[1].error.phase], ['ERR_TIMEOUT', 'run']);
+  assert.equal(result.free.value, 'FREE');
+  assert.equal(result.bounded.cancelled, false);
+  assert.equal(result.bounded.attempt, 1);
+  assert.ok(result.bounded.remaining > 50_000 && result.bounded.remaining <= 60_000, `remaining ${result.bounded.remaining}`);
+  assert.equal(result.stats.resets, 0);
+});
+
+test('jobs: modules named by URL are served without a worker file of one’s own', { expectProblems: /404/ }, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await within(Pool.create({ workers: 2, jobs: ['/job-module.js'] }));
+    const values = await within(Promise.all([pool.run('triple', 14), pool.run('echo', 'built in')]));
+    await within(pool.close());
+    const missing = await outcome(Pool.create({ workers: 1, jobs: ['/no-such-module.js'] }), 5000);
+    return { values, missing };
+  });
+  assert.deepEqual(result.values, [42, 'built in']);
+  assert.equal(result.missing.error?.code, 'ERR_WORKER_LOAD');
+});
+
+test('own handlers come back after a reset', { expectProblems: /unreachable|RuntimeError|trap/i }, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2, createWorker: moduleWorker('/own-worker.js') });
+    const queued = [];
+    pool.pause();
+    const trap = outcome(pool.run('simulate', { duration: 10, outcome: 'trap' }, { priority: 'critical' }));
+    for (let i = 0; i < 10; i++) queued.push(pool.run('sum', { numbers: [i, 1] }, { priority: 'low' }));
+    pool.resume();
+    const code = (await trap).error.code;
+    const outcomes = await Promise.all(queued.map((job) => outcome(job)));
+    const after = await within(pool.run('upper', 'again'));
+    return { code, outcomes, after };
+  });
+  assert.equal(result.code, 'ERR_PANIC');
+  // One of them may have been running beside the trap; every other one has its own result.
+  const crashed = result.outcomes.filter(({ error }) => error?.code === 'ERR_WORKER_CRASHED').length;
+  assert.ok(crashed <= 1);
+  result.outcomes.forEach(({ ok, value }, i) => ok && assert.deepEqual(value, { sum: i + 1 }));
+  assert.equal(result.outcomes.filter(({ ok }) => ok).length, 10 - crashed);
+  assert.equal(result.after, 'AGAIN');
+});

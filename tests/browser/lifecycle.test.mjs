@@ -1,0 +1,300 @@
+// A pool's life: pause, priorities, results, numbers, and the three ways to close it.
+import assert from 'node:assert/strict';
+import { packageTests } from '../support/browser.mjs';
+
+const test = await packageTests();
+
+test('pause keeps jobs queued and lets running ones end; resume goes on', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2 });
+    const running = pool.run('simulate', { duration: 50 });
+    await until(() => running.state === 'running');
+    pool.pause();
+    const jobs = [1, 2, 3].map((n) => pool.run('echo', n));
+    const ended = await outcome(running);
+    const paused = jobs.map((job) => job.state);
+    const { queued } = pool.stats();
+    pool.pause(); // twice is fine
+    pool.resume();
+    return { ended: ended.ok, paused, queued, values: await within(Promise.all(jobs)) };
+  });
+  assert.deepEqual(result, { ended: true, paused: ['queued', 'queued', 'queued'], queued: 3, values: [1, 2, 3] });
+});
+
+test('higher priorities go first, and within one the first come', {}, async (page) => {
+  const order = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, queue: { ageing: false } });
+    pool.pause();
+    const order = [];
+    const jobs = [];
+    for (let i = 0; i < 3; i++)
+      for (const priority of ['low', 'critical', 'normal', 'high'])
+        jobs.push(pool.run('echo', `${priority} ${i}`, { priority }).then((value) => order.push(value)));
+    jobs.push(pool.run('echo', 'plain', {}).then((value) => order.push(value))); // normal, last come
+    pool.resume();
+    await within(Promise.all(jobs));
+    return order;
+  });
+  const lane = (priority) => [0, 1, 2].map((i) => `${priority} ${i}`);
+  assert.deepEqual(order, [...lane('critical'), ...lane('high'), ...lane('normal'), 'plain', ...lane('low')]);
+});
+
+test('ageing lets an old low job overtake young critical ones', {}, async (page) => {
+  const order = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, queue: { ageing: 10 } });
+    pool.pause();
+    const order = [];
+    const low = pool.run('echo', 'low', { priority: 'low' }).then((value) => order.push(value));
+    const aged = performance.now() + 200;
+    await until(() => performance.now() > aged);
+    const critical = [1, 2, 3].map((n) => pool.run('echo', `critical ${n}`, { priority: 'critical' }).then((value) => order.push(value)));
+    pool.resume();
+    await within(Promise.all([low, ...critical]));
+    return order;
+  });
+  assert.deepEqual(order, ['low', 'critical 1', 'critical 2', 'critical 3']);
+});
+
+test('results() is a stream of every result from the call on, and ends at close', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2 });
+    await pool.run('echo', 'before');
+    const results = pool.results();
+    const collected = [];
+    const reading = (async () => { for await (const result of results) collected.push(result); })();
+    const ids = [];
+    for (let i = 0; i < 20; i++) ids.push(pool.submit(i % 5 === 0 ? 'simulate' : 'echo', i % 5 === 0 ? { duration: 1, outcome: 'error' } : i));
+    const own = pool.run('echo', 'own promise');
+    ids.push(own.id);
+    await within(own);
+    await within(pool.close());
+    await within(reading, 5000, 'the end of results()');
+    return {
+      ids, missed: results.missed,
+      collected: collected.map(({ id, job, ok, value, error, wait, run, total, attempt, worker }) =>
+        ({ id, job, ok, value, code: error?.code, wait, run, total, attempt, worker })),
+    };
+  });
+  assert.equal(result.missed, 0);
+  assert.deepEqual(result.collected.map(({ id }) => id).sort((a, b) => a - b), result.ids);
+  for (const entry of result.collected) {
+    const i = result.ids.indexOf(entry.id);
+    const fails = i < 20 && i % 5 === 0;
+    assert.equal(entry.job, fails ? 'simulate' : 'echo');
+    assert.equal(entry.ok, !fails);
+    if (fails) assert.equal(entry.code, 'ERR_JOB_FAILED');
+    else assert.equal(entry.value, i === 20 ? 'own promise' : i);
+    assert.equal(entry.attempt, 1);
+    assert.ok([0, 1].includes(entry.worker), `worker ${entry.worker}`);
+    for (const name of ['wait', 'run', 'total']) assert.ok(entry[name] >= 0);
+  }
+});
+
+test('a stream that nobody reads drops the oldest or newest, counts them, and blocks nobody', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2 });
+    const results = pool.results({ buffer: 4 });
+    await within(Promise.all(Array.from({ length: 100 }, (_, i) => pool.run('echo', i))));
+    await within(pool.close());
+    let read = 0;
+    for await (const _ of results) read++;
+    return { read, missed: results.missed };
+  });
+  assert.deepEqual(result, { read: 4, missed: 96 });
+});
+
+test('breaking out of results() stops only that reader', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const [first, second] = [pool.results(), pool.results()];
+    const seen = [];
+    const reading = (async () => { for await (const { value } of second) seen.push(value); })();
+    pool.submit('echo', 1);
+    for await (const { value } of first) { if (value === 1) break; }
+    pool.submit('echo', 2);
+    await until(() => seen.length === 2);
+    await within(pool.close());
+    await within(reading);
+    return seen;
+  });
+  assert.deepEqual(result, [1, 2]);
+});
+
+test('refused submissions are known to submit(), too', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, queue: { capacity: 1 } });
+    const busy = await occupy(pool, 1);
+    const collected = [];
+    const results = pool.results();
+    const reading = (async () => { for await (const result of results) collected.push([result.id, result.ok, result.error?.code]); })();
+    const ids = [pool.submit('echo', 1), pool.submit('echo', 2), pool.submit('nobody', 3)];
+    await busy.release();
+    await within(pool.close());
+    await within(reading);
+    return { ids, collected, sums: law(pool.stats()) };
+  });
+  const of = (id) => result.collected.find(([other]) => other === id);
+  assert.equal(of(result.ids[0])?.[1], true);
+  assert.equal(of(result.ids[1])?.[2], 'ERR_QUEUE_FULL');
+  assert.equal(of(result.ids[2])?.[2], 'ERR_UNKNOWN_JOB');
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
+test('stats() has every counter and gauge, report() says them in words', {}, async (page) => {
+  const { stats, busyStats, report } = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2, queue: { capacity: 10 }, breaker: true });
+    const busy = await occupy(pool, 1);
+    const busyStats = pool.stats();
+    await busy.release();
+    for (let i = 0; i < 7; i++) await pool.run('simulate', { duration: 2 });
+    await outcome(pool.run('simulate', { duration: 0, outcome: 'error' }));
+    await until(() => pool.stats().activeWorkers === 0);
+    return { stats: pool.stats(), busyStats, report: pool.report() };
+  });
+  const counters = 'submitted accepted refusedFull refusedRate refusedBreaker refusedInFlight refusedClosed refusedTimeout refusedAbort refusedInput started completed failed timedOut cancelled panicked stale workerCrashes resets';
+  const gauges = 'waiting queued running abandoned workers activeWorkers limit capacity utilization memoryBytes bufferBytes';
+  for (const name of [...counters.split(' '), ...gauges.split(' ')])
+    assert.ok(Number.isFinite(stats[name]) && stats[name] >= 0, `${name} = ${stats[name]}`);
+  assert.deepEqual(
+    [stats.submitted, stats.accepted, stats.started, stats.completed, stats.failed, stats.cancelled, stats.workers, stats.capacity],
+    [9, 9, 9, 7, 1, 1, 2, 10],
+  );
+  assert.deepEqual([busyStats.running, busyStats.activeWorkers, busyStats.utilization], [1, 1, 0.5]);
+  assert.ok(stats.memoryBytes > 100_000);
+  for (const histogram of ['wait', 'run', 'total'])
+    for (const name of ['p50', 'p90', 'p99', 'p999', 'max', 'mean'])
+      assert.ok(Number.isFinite(stats[histogram]?.[name]), `${histogram}.${name} = ${stats[histogram]?.[name]}`);
+  assert.ok(stats.run.p50 >= 1.5 && stats.run.p50 < 1000, `the run time is in ms: ${stats.run.p50}`);
+  assert.ok(stats.run.p50 <= stats.run.max);
+  assert.equal(stats.breaker.state, 'closed');
+  for (const word of ['completed', 'failed', 'closed', '7']) assert.match(report, new RegExp(word, 'i'));
+});
+
+test('close drains by default: what was accepted runs, what comes later is refused', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const jobs = [1, 2, 3].map((n) => pool.run('simulate', { duration: 5 }).then(() => n));
+    const closing = pool.close();
+    const second = pool.close({ mode: 'abort' });
+    const late = [await outcome(pool.run('echo', 1)), pool.tryRun('echo', 1)];
+    const values = await within(Promise.all(jobs));
+    const report = await within(closing);
+    const after = [await outcome(pool.run('echo', 1)), pool.tryRun('echo', 1)];
+    pool.pause();
+    pool.resume();
+    const stats = pool.stats();
+    return { same: closing === second, late, after, values, report, stats, sums: law(stats), text: pool.report() };
+  });
+  assert.equal(result.same, true, 'a second call returns the first promise');
+  for (const [run, tried] of [result.late, result.after]) {
+    assert.equal(run.error.code, 'ERR_POOL_CLOSED');
+    assert.equal(tried.refused, 'ERR_POOL_CLOSED');
+  }
+  assert.deepEqual(result.values, [1, 2, 3]);
+  assert.equal(result.stats.refusedClosed, 4);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+  assert.equal(typeof result.report, 'object');
+  assert.ok(result.text.length > 0);
+});
+
+test('close with cancel-queued lets running jobs end and cancels the rest', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const running = pool.run('simulate', { duration: 100 });
+    await until(() => running.state === 'running');
+    const queued = [1, 2, 3].map((n) => outcome(pool.run('echo', n)));
+    const report = await within(pool.close({ mode: 'cancel-queued' }));
+    return { running: await outcome(running), queued: await Promise.all(queued), report, stats: pool.stats(), sums: law(pool.stats()) };
+  });
+  assert.equal(result.running.ok, true);
+  for (const { error } of result.queued) assert.match(error.code, /^ERR_(CANCELLED|POOL_CLOSED)$/);
+  assert.deepEqual([result.stats.completed, result.stats.cancelled], [1, 3]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
+test('close with abort ends everything with ERR_POOL_CLOSED', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const running = pool.run('simulate', { duration: 600_000 });
+    await until(() => running.state === 'running');
+    const queued = [1, 2, 3].map((n) => outcome(pool.run('echo', n)));
+    const report = await within(pool.close({ mode: 'abort' }), 5000, 'close');
+    return { running: await outcome(running), queued: await Promise.all(queued), report, stats: pool.stats(), sums: law(pool.stats()) };
+  });
+  for (const { error } of [result.running, ...result.queued]) assert.equal(error.code, 'ERR_POOL_CLOSED');
+  assert.equal(result.stats.cancelled, 4);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
+test('a paused pool drains', {}, async (page) => {
+  const values = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    pool.pause();
+    const jobs = [pool.run('echo', 1), pool.run('echo', 2)];
+    await within(pool.close({ mode: 'drain', deadline: 10_000 }), 12_000, 'close');
+    return Promise.all(jobs.map((job) => outcome(job)));
+  });
+  assert.deepEqual(values.map(({ value }) => value), [1, 2]);
+});
+
+test('the close deadline is kept even when a worker never returns', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2, createWorker: moduleWorker('/own-worker.js') });
+    const blocked = pool.run('forever', null);
+    await until(() => blocked.state === 'running');
+    const beside = pool.run('simulate', { duration: 600_000 });
+    const queued = Array.from({ length: 3 }, (_, i) => outcome(pool.run('echo', i)));
+    const started = performance.now();
+    const report = await within(pool.close({ mode: 'drain', deadline: 300 }), 10_000, 'close');
+    const took = performance.now() - started;
+    const outcomes = [await outcome(blocked), await outcome(beside), ...(await Promise.all(queued))];
+    const again = await Pool.create({ workers: 1 });
+    const value = await within(again.run('echo', 'a new pool'));
+    return { took, report, outcomes, value, sums: law(pool.stats()) };
+  });
+  assert.ok(result.took >= 290, `not before the deadline: ${result.took}`);
+  for (const { error } of result.outcomes) assert.match(error?.code ?? 'none', /^ERR_(POOL_CLOSED|KILLED|WORKER_CRASHED)$/);
+  assert.equal(result.value, 'a new pool');
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
+test('await using closes the pool', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const job = pool.run('simulate', { duration: 5 });
+    await within(pool[Symbol.asyncDispose]());
+    return { job: await outcome(job), after: (await outcome(pool.run('echo', 1))).error.code };
+  });
+  assert.equal(result.job.ok, true);
+  assert.equal(result.after, 'ERR_POOL_CLOSED');
+});
+
+test('two pools on one page work side by side, and one outlives the other', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const [a, b] = await Promise.all([Pool.create({ workers: 1 }), Pool.create({ workers: 1, queue: { capacity: 2 } })]);
+    const values = await within(Promise.all(Array.from({ length: 60 }, (_, i) => (i % 2 ? a : b).run('echo', i, { whenFull: 'wait' }))));
+    const counts = [a.stats().completed, b.stats().completed];
+    await within(a.close());
+    const after = await outcome(b.run('sha256', 'still'));
+    await within(b.close());
+    return { values, counts, after: after.ok };
+  });
+  assert.deepEqual(result.values, Array.from({ length: 60 }, (_, i) => i));
+  assert.deepEqual(result.counts, [30, 30]);
+  assert.equal(result.after, true);
+});
+
+test('pools made and closed again and again leave nothing behind', {}, async (page) => {
+  const { memory, workers } = await page.evaluate(async () => {
+    const memory = [];
+    for (let i = 0; i < 12; i++) {
+      const pool = await within(Pool.create({ workers: 2 }));
+      await within(Promise.all(Array.from({ length: 50 }, (_, n) => pool.run('echo', 'x'.repeat(n * 100)))));
+      memory.push(pool.stats().memoryBytes);
+      await within(pool.close());
+    }
+    return { memory };
+  }).then(async (result) => ({ ...result, workers: page.workers().length }));
+  assert.ok(memory.at(-1) <= memory[3], `memory grew: ${memory}`);
+  assert.equal(workers, 0, 'no worker is left');
+});

@@ -1,0 +1,91 @@
+// The package, imported as it is, and small helpers, as globals of a test page.
+import * as weirpool from '/weirpool/index.js';
+
+/** An error as plain data that can leave the page. */
+function describe(error) {
+  if (!(error instanceof Error)) return { thrown: error };
+  const { name, message, code, retryable, retryAfter, phase, jobId, attempt, cause } = error;
+  return {
+    name, message, code, retryable, retryAfter, phase, jobId, attempt,
+    own: Object.fromEntries(Object.entries(error).filter(([, value]) => typeof value !== 'object')),
+    pool: error instanceof weirpool.PoolError,
+    ...(cause === undefined ? {} : { cause: describe(cause) }),
+  };
+}
+
+/** What a call came to: its value, its rejection, or what it threw at once; never longer than `ms`. */
+async function outcome(promiseOrCall, ms = 15_000) {
+  let promise;
+  try {
+    promise = typeof promiseOrCall === 'function' ? promiseOrCall() : promiseOrCall;
+  } catch (error) {
+    return { thrown: true, error: describe(error) };
+  }
+  try {
+    return { ok: true, value: await within(promise, ms) };
+  } catch (error) {
+    return { ok: false, error: describe(error) };
+  }
+}
+
+/** `promise`, or an error when it takes longer than `ms`: a lost promise must fail its test, not hang it. */
+function within(promise, ms = 15_000, what = 'promise') {
+  let timer;
+  const late = new Promise((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`${what} did not settle in ${ms} ms`)), ms);
+  });
+  return Promise.race([promise, late]).finally(() => clearTimeout(timer));
+}
+
+/** Resolves once `condition()` holds. */
+async function until(condition, what = String(condition), ms = 15_000) {
+  const end = performance.now() + ms;
+  while (!(await condition())) {
+    if (performance.now() > end) throw new Error(`not in ${ms} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 1));
+  }
+}
+
+/** Occupies `count` workers of `pool` by jobs that only end when released. */
+async function occupy(pool, count) {
+  const jobs = Array.from({ length: count }, () => pool.run('simulate', { duration: 600_000 }));
+  for (const job of jobs) job.catch(() => {});
+  await until(() => jobs.every((job) => job.state === 'running'), 'the workers are occupied');
+  return {
+    jobs,
+    async release() {
+      for (const job of jobs) job.cancel();
+      await Promise.allSettled(jobs);
+    },
+  };
+}
+
+/** The sums of the design's first law at a quiescent point: each pair must be equal. */
+function law(stats) {
+  const refused =
+    stats.refusedFull + stats.refusedRate + stats.refusedBreaker + stats.refusedInFlight +
+    stats.refusedClosed + stats.refusedTimeout + stats.refusedAbort + stats.refusedInput;
+  return {
+    submitted: [stats.submitted, stats.accepted + refused + stats.waiting],
+    accepted: [
+      stats.accepted,
+      stats.completed + stats.failed + stats.timedOut + stats.cancelled +
+        stats.queued + (stats.delayed ?? 0) + stats.running,
+    ],
+  };
+}
+
+const hex = (bytes) => Array.from(bytes, (byte) => byte.toString(16).padStart(2, '0')).join('');
+
+const fetchBytes = async (size, seed = 1) =>
+  new Uint8Array(await (await fetch(`/data?size=${size}&seed=${seed}`)).arrayBuffer());
+const fetchBlob = async (size, seed = 1) => (await fetch(`/data?size=${size}&seed=${seed}`)).blob();
+const upload = (name, body) => fetch(`/upload?name=${encodeURIComponent(name)}`, { method: 'POST', body });
+
+const moduleWorker = (path) => () => new Worker(path, { type: 'module' });
+
+Object.assign(globalThis, {
+  weirpool, Pool: weirpool.Pool, PoolError: weirpool.PoolError,
+  describe, outcome, within, until, occupy, law, hex, fetchBytes, fetchBlob, upload, moduleWorker,
+  harness: true,
+});

@@ -1,0 +1,2 @@
+// Loads, and never says a word.
+export {};

@@ -1,0 +1,134 @@
+// Starting: what is missing or broken is said by a code, soon, and a later try can still succeed.
+import assert from 'node:assert/strict';
+import { packageTests } from '../support/browser.mjs';
+
+const test = await packageTests();
+const notIsolated = await packageTests({ isolated: false });
+const noWorkers = await packageTests({
+  policy: "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'none'; connect-src 'self'",
+});
+const noWasm = await packageTests({ policy: "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'" });
+
+test('a good pool says its mode and why', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create();
+    const { workers } = pool.stats();
+    return { mode: pool.mode, reason: pool.reason, workers, wanted: Math.max(1, Math.min(navigator.hardwareConcurrency - 1, 16)) };
+  });
+  assert.equal(result.mode, 'threads');
+  assert.ok(result.reason.length > 0);
+  assert.equal(result.workers, result.wanted);
+});
+
+notIsolated('without the isolation headers create rejects with ERR_UNSUPPORTED at once', {}, async (page) => {
+  const outcomes = await page.evaluate(async () => [
+    await outcome(Pool.create(), 1000), await outcome(Pool.create({ mode: 'threads' }), 1000),
+  ]);
+  for (const { error } of outcomes) {
+    assert.equal(error?.code, 'ERR_UNSUPPORTED');
+    assert.match(error.message, /isolat/i, 'the message says what is missing');
+  }
+});
+
+noWorkers('a policy that forbids workers is ERR_WORKER_LOAD', { expectProblems: /Content.Security.Policy|Refused/i }, async (page) => {
+  const { error } = await page.evaluate(() => outcome(Pool.create(), 12_000));
+  assert.equal(error?.code, 'ERR_WORKER_LOAD');
+});
+
+noWasm('a policy that forbids wasm is ERR_WORKER_LOAD', { expectProblems: /Content.Security.Policy|Refused|wasm/i }, async (page) => {
+  const { error } = await page.evaluate(() => outcome(Pool.create(), 12_000));
+  assert.equal(error?.code, 'ERR_WORKER_LOAD');
+});
+
+const broken = { expectProblems: /404|broken at import|Unexpected|SyntaxError|MIME/i };
+
+for (const [name, path] of [
+  ['that is not there', '/no-such-worker.js'],
+  ['that throws on import', '/throwing-worker.js'],
+  ['that is not JavaScript', '/syntax-error-worker.js'],
+  ['that is a page', '/index.html'],
+]) {
+  test(`a worker file ${name} is ERR_WORKER_LOAD, by createWorker and by workerUrl`, broken, async (page) => {
+    const result = await page.evaluate(async (path) => {
+      const byFunction = await outcome(Pool.create({ workers: 2, createWorker: moduleWorker(path) }), 5000);
+      const byUrl = await outcome(Pool.create({ workers: 2, workerUrl: path }), 5000);
+      const pool = await within(Pool.create({ workers: 1 }));
+      return { byFunction, byUrl, after: await outcome(pool.run('echo', 'after')) };
+    }, path);
+    assert.equal(result.byFunction.error?.code, 'ERR_WORKER_LOAD');
+    assert.equal(result.byUrl.error?.code, 'ERR_WORKER_LOAD');
+    assert.equal(result.after.value, 'after', 'a later pool still starts');
+  });
+}
+
+test('a worker that never answers is given up at startupTimeout', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const silent = await outcome(Pool.create({ workers: 1, createWorker: moduleWorker('/silent-worker.js'), startupTimeout: 300 }), 5000);
+    const pool = await within(Pool.create({ workers: 1 }));
+    return { silent, after: await outcome(pool.run('echo', 'after')) };
+  });
+  assert.equal(result.silent.error?.code, 'ERR_WORKER_LOAD');
+  assert.equal(result.after.value, 'after');
+});
+
+test('createWorker that throws, or returns no worker, is a coded error', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const throws = await outcome(Pool.create({ workers: 1, createWorker: () => { throw new Error('not today'); } }), 5000);
+    const nothing = await outcome(Pool.create({ workers: 1, createWorker: () => undefined, startupTimeout: 500 }), 5000);
+    const pool = await within(Pool.create({ workers: 1 }));
+    return { throws, nothing, after: await outcome(pool.run('echo', 'after')) };
+  });
+  assert.equal(result.throws.error?.code, 'ERR_WORKER_LOAD');
+  assert.match(JSON.stringify(result.throws.error), /not today/);
+  assert.ok(result.nothing.error?.code === 'ERR_WORKER_LOAD' || result.nothing.error?.name === 'TypeError', JSON.stringify(result.nothing));
+  assert.equal(result.after.value, 'after');
+});
+
+test('a wasm file that is not there, or is something else, is ERR_WORKER_LOAD', { expectProblems: /404|wasm|MIME/i }, async (page) => {
+  const result = await page.evaluate(async () => {
+    const missing = await outcome(Pool.create({ workers: 1, wasmUrl: '/no-such.wasm' }), 5000);
+    const other = await outcome(Pool.create({ workers: 1, wasmUrl: '/index.html' }), 5000);
+    const pool = await within(Pool.create({ workers: 1 }));
+    return { missing, other, after: await outcome(pool.run('echo', 'after')) };
+  });
+  assert.equal(result.missing.error?.code, 'ERR_WORKER_LOAD');
+  assert.equal(result.other.error?.code, 'ERR_WORKER_LOAD');
+  assert.equal(result.after.value, 'after');
+});
+
+test('a second pool with another wasmUrl is a TypeError', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const second = await outcome(() => Pool.create({ workers: 1, wasmUrl: '/weirpool/weirpool.wasm?other' }));
+    return { second, after: await outcome(pool.run('echo', 'after')) };
+  });
+  assert.equal(result.second.error?.name, 'TypeError');
+  assert.equal(result.after.value, 'after');
+});
+
+test('the URLs of worker and wasm may be given', {}, async (page) => {
+  const value = await page.evaluate(async () => {
+    const pool = await within(Pool.create({ workers: 1, wasmUrl: new URL('/weirpool/weirpool.wasm', location.href), workerUrl: '/weirpool/default-worker.js' }));
+    return within(pool.run('echo', 'here'));
+  });
+  assert.equal(value, 'here');
+});
+
+test('a handler that takes the name of a built-in is a TypeError', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const shadow = await outcome(Pool.create({ workers: 1, createWorker: moduleWorker('/shadow-worker.js') }), 5000);
+    const pool = await within(Pool.create({ workers: 1 }));
+    return { shadow, after: await outcome(pool.run('echo', 'after')) };
+  });
+  assert.equal(result.shadow.error?.name, 'TypeError');
+  assert.match(result.shadow.error.message, /echo/);
+  assert.equal(result.after.value, 'after');
+});
+
+test('several pools started at the same moment all come up', {}, async (page) => {
+  const values = await page.evaluate(async () => {
+    const pools = await within(Promise.all(Array.from({ length: 4 }, () => Pool.create({ workers: 1 }))));
+    return within(Promise.all(pools.map((pool, i) => pool.run('echo', i))));
+  });
+  assert.deepEqual(values, [0, 1, 2, 3]);
+});

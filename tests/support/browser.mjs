@@ -1,0 +1,103 @@
+// Chromium for tests, and the built package in it: finds the browser by CHROME or on PATH, opens pages that
+// record whatever goes wrong on them, and runs a test in a page of its own.
+import { after, test } from 'node:test';
+import assert from 'node:assert/strict';
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
+import { dataRoutes, serve } from './server.mjs';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+export const packageFolder = join(root, 'target/npm/weirpool');
+export const site = join(root, 'tests/browser/site');
+export const demoFolder = join(root, 'web/dist');
+export const benchFolder = join(root, 'target/bench');
+
+export function packageTarball() {
+  const { version } = JSON.parse(readFileSync(join(packageFolder, 'package.json'), 'utf8'));
+  const path = join(root, `target/npm/weirpool-${version}.tgz`);
+  assert.ok(existsSync(path), `missing ${path}: run \`cargo xtask pack\` first`);
+  return path;
+}
+
+function findChromium() {
+  if (process.env.CHROME) return process.env.CHROME;
+  for (const name of ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'])
+    for (const folder of (process.env.PATH ?? '').split(delimiter)) {
+      const path = join(folder, name);
+      try {
+        accessSync(path, constants.X_OK);
+        return path;
+      } catch {
+        // not here: look on
+      }
+    }
+  throw new Error('no Chromium: set CHROME, or put chromium or google-chrome on PATH');
+}
+
+/** A headless Chromium with an empty profile. */
+export function launch() {
+  return chromium.launch({
+    executablePath: findChromium(),
+    args: [
+      '--no-sandbox',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+      '--no-first-run',
+      '--disable-quic',
+    ],
+  });
+}
+
+/** Opens `url` in a profile of its own. `page.problems` collects console errors, uncaught errors and policy violations. */
+export async function open(browser, url) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  page.problems = [];
+  page.on('pageerror', (error) => page.problems.push(`uncaught: ${error?.stack ?? error}`));
+  page.on('crash', () => page.problems.push('the page crashed'));
+  page.on('console', (message) => {
+    // A policy violation arrives as a console error too.
+    if (message.type() === 'error') page.problems.push(`console: ${message.text()}`);
+  });
+  await page.goto(url);
+  return page;
+}
+
+/**
+ * One server, one browser and the package for a test file. The returned function defines a test that gets a
+ * fresh page with the helpers of `site/harness.js` as globals, and that fails on whatever goes wrong on the page;
+ * a test that provokes such a thing names it in `expectProblems`.
+ */
+export async function packageTests(serverOptions = {}) {
+  assert.ok(existsSync(join(packageFolder, 'index.js')), `missing ${packageFolder}: run \`cargo xtask build\` first`);
+  const uploads = new Map();
+  const server = await serve(
+    { '/': site, '/weirpool/': packageFolder },
+    { ...serverOptions, routes: dataRoutes(uploads) },
+  );
+  const browser = await launch();
+  after(async () => {
+    await browser.close();
+    await server.close();
+  });
+
+  return (name, { expectProblems, timeout = 60_000 } = {}, body) =>
+    test(name, { timeout }, async (t) => {
+      const page = await open(browser, `${server.origin}/index.html`);
+      try {
+        await page.waitForFunction('globalThis.harness !== undefined');
+        await body(page, { uploads, browser, diagnostic: (text) => t.diagnostic(text) });
+        const unexpected = page.problems.filter((problem) => !expectProblems?.test(problem));
+        assert.deepEqual(unexpected, [], 'something went wrong on the page');
+      } catch (error) {
+        // A test that fails on a page with problems should show them.
+        if (page.problems.length > 0) error.message += `\non the page:\n  ${page.problems.join('\n  ')}`;
+        throw error;
+      } finally {
+        await page.context().close();
+      }
+    });
+}
