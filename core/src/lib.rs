@@ -7,6 +7,7 @@ mod key;
 
 pub mod breaker;
 pub mod concurrency;
+pub mod error;
 pub mod histogram;
 pub mod metrics;
 pub mod pool;
