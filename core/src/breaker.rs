@@ -1,9 +1,7 @@
 //! Breaker.
 #![forbid(unsafe_code)]
-use crate::{
-    sync::const_fn,
-    time::{Duration, Instant},
-};
+use crate::{sync::const_fn, time::Instant};
+use core::time::Duration;
 /// Config.
 #[derive(Clone, Copy, Debug)]
 pub struct Config {}
@@ -34,7 +32,7 @@ pub struct Breaker {}
 impl Breaker {
     const_fn! {
         /// New.
-        pub const fn try_new(_config: Config) -> Result<Self, ()> { Ok(Self {}) }
+        pub const fn try_new(_config: Config) -> Result<Self, crate::error::ConfigError> { Ok(Self {}) }
         /// Disabled.
         pub const fn disabled() -> Self { Self {} }
     }

@@ -3,8 +3,8 @@
 use crate::{
     pool::{Failure, Refusal, Settled},
     sync::{AtomicU32, Ordering::Relaxed, const_fn},
-    time::Duration,
 };
+use core::time::Duration;
 /// Metrics.
 #[derive(Debug)]
 pub struct Metrics {

@@ -27,6 +27,7 @@ use core::{fmt, time::Duration};
 use crate::{
     breaker::{self, Breaker, Verdict},
     concurrency::ConcurrencyLimit,
+    error::ConfigError,
     gate::{Gate, MAX_COUNT, Mode, Shut},
     key::{Clock, Key, MAX_AGEING},
     metrics::{Metrics, Snapshot},
@@ -538,10 +539,12 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     /// How many jobs may run at once from now on. Those that run go on.
     ///
     /// # Errors
-    /// [`ConfigError::Limit`] if it is zero or above `most_running`.
+    /// If it is zero or above `most_running`.
     pub fn set_limit(&self, limit: u16) -> Result<(), ConfigError> {
         if limit == 0 || limit > self.most_running {
-            return Err(ConfigError::Limit);
+            return Err(ConfigError::new(
+                "the limit is zero or above the most running",
+            ));
         }
         self.permits.set(limit);
         Ok(())
@@ -555,10 +558,10 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     /// Most jobs in flight from now on.
     ///
     /// # Errors
-    /// [`ConfigError::InFlight`] if it is zero.
+    /// If it is zero.
     pub fn set_max_in_flight(&self, max: Option<u32>) -> Result<(), ConfigError> {
         if max == Some(0) {
-            return Err(ConfigError::InFlight);
+            return Err(ConfigError::new("no job could be in flight"));
         }
         // Relaxed: nothing else is published with it.
         self.max_in_flight
@@ -783,10 +786,14 @@ pub struct Config {
     /// What a step of priority is worth, at most about three days; `None` is strict priority.
     ///
     /// A job counts as submitted this much later for every level that it is below the top, and the least such time
-    /// goes first. So **a job is overtaken only by jobs of a higher level that were submitted less than (difference of
-    /// levels) × ageing after it**: with `capacity` places, one worker that needs `s` a job, and a steady flood of
-    /// critical jobs, a low job waits at most `3 × ageing + capacity × s`. Equal levels are first in, first out. With
-    /// strict priority a flood of higher jobs starves the lower ones.
+    /// goes first (of equal times the higher level). So **a job is overtaken only by jobs of a higher level that were
+    /// submitted no later than (difference of levels) × ageing after it**: one worker that needs at most `s` a job
+    /// starts even a low job under a steady flood of critical ones within `3 × ageing + capacity × s`. Equal levels
+    /// are first in, first out along happens-before, whatever the caller's clock does. With strict priority a flood
+    /// of higher jobs starves the lower ones.
+    ///
+    /// Times go into this to a sixteenth of a microsecond: sixteen submissions in one microsecond each count as a
+    /// little later than the one before. (With 32-bit words: to a millisecond, equal ones in order.)
     pub ageing: Option<Duration>,
     /// Most jobs that are accepted and not settled.
     pub max_in_flight: Option<u32>,
@@ -813,24 +820,24 @@ impl Config {
         const fn check(&self, slots: usize) -> Result<Breaker, ConfigError> {
             let places = match slots.checked_sub(self.most_running as usize) {
                 Some(places) => places,
-                None => return Err(ConfigError::Capacity),
+                None => return Err(ConfigError::new("the capacity is zero or does not fit in the slots beside the most running")),
             };
             if self.capacity == 0 || self.capacity > places {
-                return Err(ConfigError::Capacity);
+                return Err(ConfigError::new("the capacity is zero or does not fit in the slots beside the most running"));
             }
             if self.limit == 0 || self.limit > self.most_running {
-                return Err(ConfigError::Limit);
+                return Err(ConfigError::new("the limit is zero or above the most running"));
             }
             if let Some(ageing) = self.ageing && ageing.as_micros() > MAX_AGEING.as_micros() {
-                return Err(ConfigError::Ageing);
+                return Err(ConfigError::new("the ageing is over three days"));
             }
             if let Some(0) = self.max_in_flight {
-                return Err(ConfigError::InFlight);
+                return Err(ConfigError::new("no job could be in flight"));
             }
             match self.breaker {
                 Some(config) => match Breaker::try_new(config) {
                     Ok(breaker) => Ok(breaker),
-                    Err(_) => Err(ConfigError::Breaker),
+                    Err(error) => Err(error),
                 },
                 None => Ok(Breaker::disabled()),
             }
@@ -843,44 +850,6 @@ impl Default for Config {
         Self::DEFAULT
     }
 }
-
-/// What is wrong with a [`Config`] or a new setting.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-#[non_exhaustive]
-pub enum ConfigError {
-    /// The capacity is zero, or does not fit in the slots together with `most_running`.
-    Capacity,
-    /// The limit is zero or above `most_running`.
-    Limit,
-    /// The ageing is over three days (2^38 µs).
-    Ageing,
-    /// `max_in_flight` is zero.
-    InFlight,
-    /// The breaker's configuration is out of range.
-    Breaker,
-}
-
-impl ConfigError {
-    const fn message(self) -> &'static str {
-        match self {
-            Self::Capacity => {
-                "the capacity is zero or does not fit in the slots beside the most running"
-            }
-            Self::Limit => "the limit is zero or above the most running",
-            Self::Ageing => "the ageing is over three days",
-            Self::InFlight => "no job could be in flight",
-            Self::Breaker => "the breaker's configuration is out of range",
-        }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.message())
-    }
-}
-
-impl core::error::Error for ConfigError {}
 
 /// A job's priority.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]

@@ -206,3 +206,54 @@ impl Shape {
         }
     }
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    use core::cell::Cell;
+
+    use super::*;
+
+    /// A sweep looks at one family of slots, at most twice, however many are present, at every size.
+    #[test]
+    fn a_sweep_costs_the_same_at_every_depth() {
+        fn check<const SLOTS: usize>(levels: usize) {
+            assert_eq!(Tournament::<SLOTS>::SHAPE.levels, levels);
+            let tournament = Tournament::<SLOTS>::new();
+            let looks = Cell::new(0);
+            for index in (0..SLOTS).rev() {
+                tournament.set_key(index, Key(index as u64));
+                looks.set(0);
+                tournament.sweep(index, |slot| {
+                    looks.set(looks.get() + 1);
+                    slot >= index
+                });
+                assert_eq!(tournament.least().map(|least| least.index), Some(index));
+                assert!(looks.get() <= ARITY);
+            }
+            for index in 0..SLOTS {
+                assert_eq!(tournament.least().map(|least| least.index), Some(index));
+                tournament.sweep(index, |slot| slot > index);
+            }
+            assert!(tournament.is_empty());
+        }
+        check::<1>(1);
+        check::<8>(1);
+        check::<9>(2);
+        check::<64>(2);
+        check::<65>(3);
+        check::<513>(4);
+        check::<4096>(4);
+    }
+
+    #[test]
+    fn a_root_that_was_swept_is_not_the_same_root() {
+        let tournament = Tournament::<16>::new();
+        tournament.set_key(3, Key(7));
+        tournament.sweep(3, |slot| slot == 3);
+        let least = tournament.least().unwrap();
+        assert!(tournament.is_still(least));
+        tournament.sweep(9, |slot| slot == 3);
+        assert!(!tournament.is_still(least));
+        assert_eq!(tournament.least().unwrap().index, 3);
+    }
+}

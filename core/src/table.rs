@@ -260,3 +260,66 @@ impl<T, const SLOTS: usize> Vacant<'_, T, SLOTS> {
 pub(crate) fn tagged(old: Word, index: usize) -> Word {
     ((old >> INDEX_BITS).wrapping_add(1) << INDEX_BITS) | index as Word
 }
+
+#[cfg(all(test, not(loom)))]
+mod tests {
+    extern crate std;
+
+    use std::{rc::Rc, vec::Vec};
+
+    use super::*;
+
+    #[test]
+    fn every_slot_is_given_once_and_comes_back_in_a_new_generation() {
+        let table = Table::<u32, 5>::new();
+        for round in 0..3 {
+            let marks: Vec<_> = (0..5)
+                .map(|job| {
+                    let vacant = table.reserve().unwrap();
+                    (vacant.index(), vacant.publish(job))
+                })
+                .collect();
+            assert!(table.reserve().is_none());
+            let mut indexes: Vec<_> = marks.iter().map(|&(index, _)| index).collect();
+            indexes.sort_unstable();
+            assert_eq!(indexes, [0, 1, 2, 3, 4]);
+            for (job, (index, mark)) in (0..).zip(marks) {
+                assert_eq!(mark.generation(), round);
+                assert_eq!(table.claim(index, mark, Stage::Running), Some(job));
+                assert_eq!(
+                    table.claim(index, mark, Stage::Running),
+                    None,
+                    "it was claimed"
+                );
+                assert!(table.free(index, mark.at(Stage::Running)));
+                assert!(!table.free(index, mark.at(Stage::Running)), "it was freed");
+            }
+        }
+    }
+
+    #[test]
+    fn a_stage_that_does_not_follow_is_refused() {
+        let table = Table::<u32, 1>::new();
+        let mark = table.reserve().unwrap().publish(7);
+        assert!(!table.free(0, mark), "a job waits in it");
+        assert!(!table.shift(0, mark, Stage::Cancelled), "it does not run");
+        assert_eq!(table.claim(0, mark, Stage::Queued), None);
+        assert_eq!(table.claim(0, mark, Stage::Held), Some(7));
+        assert!(!table.shift(0, mark.at(Stage::Held), Stage::Queued));
+    }
+
+    #[test]
+    fn a_dropped_table_drops_what_waits_and_nothing_else() {
+        let job = Rc::new(());
+        let table = Table::<Rc<()>, 4>::new();
+        let marks: Vec<_> = (0..3)
+            .map(|_| table.reserve().unwrap().publish(job.clone()))
+            .collect();
+        let taken = table.claim(0, marks[0], Stage::Running).unwrap();
+        assert_eq!(Rc::strong_count(&job), 4);
+        drop(table);
+        assert_eq!(Rc::strong_count(&job), 2);
+        drop(taken);
+        assert_eq!(Rc::strong_count(&job), 1);
+    }
+}
