@@ -152,15 +152,18 @@ test('stats() has every counter and gauge, report() says them in words', {}, asy
     return { stats: pool.stats(), busyStats, report: pool.report() };
   });
   const counters = 'submitted accepted refusedFull refusedRate refusedBreaker refusedInFlight refusedClosed refusedTimeout refusedAbort refusedInput started completed failed timedOut cancelled panicked stale workerCrashes resets';
-  const gauges = 'waiting queued running abandoned workers activeWorkers limit capacity utilization memoryBytes bufferBytes';
+  const gauges = 'waiting queued running abandoned activeWorkers limit capacity utilization memoryBytes bufferBytes';
   for (const name of [...counters.split(' '), ...gauges.split(' ')])
     assert.ok(Number.isFinite(stats[name]) && stats[name] >= 0, `${name} = ${stats[name]}`);
   assert.deepEqual(
-    [stats.submitted, stats.accepted, stats.started, stats.completed, stats.failed, stats.cancelled, stats.workers, stats.capacity],
+    [stats.submitted, stats.accepted, stats.started, stats.completed, stats.failed, stats.cancelled, stats.workers.length, stats.capacity],
     [9, 9, 9, 7, 1, 1, 2, 10],
   );
   assert.deepEqual([busyStats.running, busyStats.activeWorkers, busyStats.utilization], [1, 1, 0.5]);
   assert.ok(stats.memoryBytes > 100_000);
+  assert.deepEqual(stats.workers.map(({ id, state }) => [id, state]), [[0, 'idle'], [1, 'idle']]);
+  assert.equal(stats.workers[0].jobsDone + stats.workers[1].jobsDone, 9);
+  assert.deepEqual(busyStats.workers.map(({ state }) => state).sort(), ['busy', 'idle']);
   for (const histogram of ['wait', 'run', 'total'])
     for (const name of ['p50', 'p90', 'p99', 'p999', 'max', 'mean'])
       assert.ok(Number.isFinite(stats[histogram]?.[name]), `${histogram}.${name} = ${stats[histogram]?.[name]}`);
@@ -193,7 +196,7 @@ test('close drains by default: what was accepted runs, what comes later is refus
   assert.deepEqual(result.values, [1, 2, 3]);
   assert.equal(result.stats.refusedClosed, 4);
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
-  assert.equal(typeof result.report, 'object');
+  assert.deepEqual([result.report.mode, result.report.clean, result.report.finished, result.report.aborted, result.report.terminated], ['drain', true, 3, 0, 0]);
   assert.ok(result.text.length > 0);
 });
 
@@ -209,6 +212,7 @@ test('close with cancel-queued lets running jobs end and cancels the rest', {}, 
   assert.equal(result.running.ok, true);
   for (const { error } of result.queued) assert.match(error.code, /^ERR_(CANCELLED|POOL_CLOSED)$/);
   assert.deepEqual([result.stats.completed, result.stats.cancelled], [1, 3]);
+  assert.deepEqual([result.report.mode, result.report.clean, result.report.finished], ['cancel-queued', true, 1]);
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });
 
@@ -223,6 +227,7 @@ test('close with abort ends everything with ERR_POOL_CLOSED', {}, async (page) =
   });
   for (const { error } of [result.running, ...result.queued]) assert.equal(error.code, 'ERR_POOL_CLOSED');
   assert.equal(result.stats.cancelled, 4);
+  assert.deepEqual([result.report.mode, result.report.finished, result.report.aborted], ['abort', 0, 4]);
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });
 
@@ -254,6 +259,7 @@ test('the close deadline is kept even when a worker never returns', {}, async (p
   });
   assert.ok(result.took >= 290, `not before the deadline: ${result.took}`);
   for (const { error } of result.outcomes) assert.match(error?.code ?? 'none', /^ERR_(POOL_CLOSED|KILLED|WORKER_CRASHED)$/);
+  assert.deepEqual([result.report.clean, result.report.terminated >= 1], [false, true]);
   assert.equal(result.value, 'a new pool');
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });

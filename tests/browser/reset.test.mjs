@@ -217,3 +217,18 @@ test('a pool closed during its reset still settles everything', trap, async (pag
   assert.equal(result.crashed.error.code, 'ERR_PANIC');
   assert.deepEqual(result.values, Array.from({ length: 10 }, (_, i) => i));
 });
+
+test('a handler that ignores its cancellation is killed after killGrace', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, killGrace: 200, createWorker: moduleWorker('/own-worker.js') });
+    const deaf = pool.run('forever', null);
+    await until(() => deaf.state === 'running');
+    deaf.cancel();
+    const next = outcome(pool.run('upper', 'next'));
+    return { deaf: await outcome(deaf), next: await next, stats: pool.stats(), sums: law(pool.stats()) };
+  });
+  assert.equal(result.deaf.error.code, 'ERR_CANCELLED');
+  assert.equal(result.next.value, 'NEXT');
+  assert.deepEqual([result.stats.resets, result.stats.cancelled, result.stats.failed], [1, 1, 0]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});

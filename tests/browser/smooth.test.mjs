@@ -5,36 +5,13 @@
 // with an idle page as the control.
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
-import { packageTests } from '../support/browser.mjs';
+import { packageTests, traced } from '../support/browser.mjs';
 import { sample } from '../support/server.mjs';
 
 const test = await packageTests();
 const LONGEST_MS = 50;
 
-/** Runs `body` on the page under a trace; gives its result and the longest tasks of the page's thread, in ms. */
-async function traced(page, browser, body, argument) {
-  await browser.startTracing(page, { categories: ['toplevel', '__metadata'] });
-  let result;
-  let trace;
-  try {
-    result = await page.evaluate(body, argument);
-  } finally {
-    trace = JSON.parse(await browser.stopTracing());
-  }
-  const threads = new Set(
-    trace.traceEvents
-      .filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
-      .map(({ pid, tid }) => `${pid} ${tid}`),
-  );
-  const tasks = trace.traceEvents.filter(
-    ({ name, pid, tid, dur }) => name === 'ThreadControllerImpl::RunTask' && dur && threads.has(`${pid} ${tid}`),
-  );
-  assert.ok(tasks.length > 10, 'the trace has the tasks of the page');
-  const longest = (field) => tasks.reduce((most, task) => Math.max(most, task[field] ?? 0), 0) / 1000;
-  return { result, processor: longest('tdur'), wall: longest('dur'), tasks: tasks.length };
-}
-
-test('100 MB and a thousand small files are hashed without a long task', { timeout: 120_000 }, async (page, { browser, diagnostic }) => {
+test('100 MB and a thousand small files are hashed without a long task', { timeout: 120_000 }, async (page, { diagnostic }) => {
   await page.evaluate(async () => {
     globalThis.pool = await Pool.create({ workers: 2 });
     await pool.run('sha256', 'warm');
@@ -62,10 +39,10 @@ test('100 MB and a thousand small files are hashed without a long task', { timeo
       return { value, gap, longTasks };
     };
   });
-  const idle = await traced(page, browser, () => meter(() => new Promise((resolve) => setTimeout(resolve, 1000))));
-  const big = await traced(page, browser, () => meter(() => within(pool.run('sha256', large), 60_000)));
-  const many = await traced(page, browser, () =>
-    meter(() => within(Promise.all(small.map((file) => pool.run('sha256', file, { whenFull: 'wait' }))), 60_000)));
+  const idle = await traced(page, () => page.evaluate(() => meter(() => new Promise((resolve) => setTimeout(resolve, 1000)))));
+  const big = await traced(page, () => page.evaluate(() => meter(() => within(pool.run('sha256', large), 60_000))));
+  const many = await traced(page, () => page.evaluate(() =>
+    meter(() => within(Promise.all(small.map((file) => pool.run('sha256', file, { whenFull: 'wait' }))), 60_000))));
 
   for (const [name, { processor, wall, result }] of Object.entries({ idle, '100 MB': big, '1,000 files': many }))
     diagnostic(`${name}: longest task ${processor.toFixed(1)} ms of processor, ${wall.toFixed(1)} ms of wall time; ` +
@@ -81,12 +58,12 @@ test('100 MB and a thousand small files are hashed without a long task', { timeo
     assert.ok(processor <= LONGEST_MS, `${name}: a task of ${processor} ms on the page's thread`);
 });
 
-test('100 MB of bytes in memory go in without a long task', { timeout: 120_000 }, async (page, { browser, diagnostic }) => {
+test('100 MB of bytes in memory go in without a long task', { timeout: 120_000 }, async (page, { diagnostic }) => {
   await page.evaluate(async () => {
     globalThis.pool = await Pool.create({ workers: 1 });
     globalThis.bytes = await fetchBytes(100_000_000, 7);
   });
-  const { result, processor, wall } = await traced(page, browser, () => within(pool.run('sha256', bytes), 60_000));
+  const { result, processor, wall } = await traced(page, () => page.evaluate(() => within(pool.run('sha256', bytes), 60_000)));
   diagnostic(`longest task ${processor.toFixed(1)} ms of processor, ${wall.toFixed(1)} ms of wall time`);
   assert.equal(result, createHash('sha256').update(sample(100_000_000, 7)).digest('hex'));
   assert.ok(processor <= LONGEST_MS, `a task of ${processor} ms on the page's thread`);

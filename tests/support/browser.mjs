@@ -67,6 +67,33 @@ export async function open(browser, url) {
 }
 
 /**
+ * Runs `body` under a trace; gives its result and the longest tasks of the page's thread in ms, by the processor time
+ * that they used and by the clock. The clock also shows whatever else the machine was doing.
+ */
+export async function traced(page, body) {
+  const browser = page.context().browser();
+  await browser.startTracing(page, { categories: ['toplevel', '__metadata'] });
+  let result;
+  let trace;
+  try {
+    result = await body();
+  } finally {
+    trace = JSON.parse(await browser.stopTracing());
+  }
+  const threads = new Set(
+    trace.traceEvents
+      .filter(({ name, args }) => name === 'thread_name' && args.name === 'CrRendererMain')
+      .map(({ pid, tid }) => `${pid} ${tid}`),
+  );
+  const tasks = trace.traceEvents.filter(
+    ({ name, pid, tid, dur }) => name === 'ThreadControllerImpl::RunTask' && dur && threads.has(`${pid} ${tid}`),
+  );
+  assert.ok(tasks.length > 10, 'the trace holds the tasks of the page');
+  const longest = (field) => tasks.reduce((most, task) => Math.max(most, task[field] ?? 0), 0) / 1000;
+  return { result, processor: longest('tdur'), wall: longest('dur') };
+}
+
+/**
  * One server, one browser and the package for a test file. The returned function defines a test that gets a
  * fresh page with the helpers of `site/harness.js` as globals, and that fails on whatever goes wrong on the page;
  * a test that provokes such a thing names it in `expectProblems`.
@@ -89,7 +116,7 @@ export async function packageTests(serverOptions = {}) {
       const page = await open(browser, `${server.origin}/index.html`);
       try {
         await page.waitForFunction('globalThis.harness !== undefined');
-        await body(page, { uploads, browser, diagnostic: (text) => t.diagnostic(text) });
+        await body(page, { uploads, diagnostic: (text) => t.diagnostic(text) });
         const unexpected = page.problems.filter((problem) => !expectProblems?.test(problem));
         assert.deepEqual(unexpected, [], 'something went wrong on the page');
       } catch (error) {

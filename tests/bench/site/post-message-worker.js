@@ -1,0 +1,1 @@
+onmessage = ({ data: { id, input } }) => postMessage({ id, value: input });

@@ -1,0 +1,3 @@
+import workerpool from 'workerpool/dist/workerpool.js';
+
+workerpool.worker({ echo: (input) => input });
