@@ -1,0 +1,150 @@
+// Completions: takes finished jobs from shared memory, in batches that leave the page smooth, and
+// sleeps on one doorbell while there are none.
+
+import { macrotask, SLICE } from './macrotask.ts';
+import { NEXT } from './record.ts';
+
+/** Jobs settled between two looks at the clock. */
+const BATCH = 32;
+
+type Wait = { async: true; value: Promise<string> } | { async: false; value: string };
+type WaitAsync = (words: Int32Array, index: number, value: number) => Wait;
+const waitAsync = (Atomics as { waitAsync?: WaitAsync }).waitAsync;
+
+/** How often a browser without `Atomics.waitAsync` looks while jobs are under way, in ms. */
+const POLL = 1;
+
+export class Completions {
+  readonly #words: Int32Array;
+  readonly #head: number;
+  readonly #doorbell: number;
+  readonly #records: number;
+  readonly #stride: number;
+  readonly #settle: (token: number) => void;
+  readonly #batchEnd: () => void;
+  readonly #busy: () => boolean;
+  /** Taken from memory and not settled yet, oldest first: token + 1, linked like the list. Refilled only when empty. */
+  #first = 0;
+  /** The doorbell is set, or a task that will look is on its way. */
+  #armed = false;
+  #settling = false;
+  #stopped = false;
+
+  /** `head`, `doorbell`, `records` and `stride` count 32-bit words. */
+  constructor(
+    words: Int32Array,
+    head: number,
+    doorbell: number,
+    records: number,
+    stride: number,
+    settle: (token: number) => void,
+    batchEnd: () => void,
+    busy: () => boolean,
+  ) {
+    this.#words = words;
+    this.#head = head;
+    this.#doorbell = doorbell;
+    this.#records = records;
+    this.#stride = stride;
+    this.#settle = settle;
+    this.#batchEnd = batchEnd;
+    this.#busy = busy;
+  }
+
+  /** To be called after a submission: makes sure that the page hears of its end. */
+  listen(): void {
+    if (!this.#armed) this.#arm();
+  }
+
+  /** Settles what is there; the rest in later tasks when it takes long. */
+  drain(): void {
+    if (this.#settling || this.#stopped) return;
+    this.#settling = true;
+    const end = performance.now() + SLICE;
+    let left = BATCH;
+    try {
+      for (;;) {
+        if (this.#first === 0) this.#take();
+        if (this.#first === 0) break;
+        this.#settleFirst();
+        if (--left === 0) {
+          left = BATCH;
+          if (performance.now() > end) break;
+        }
+      }
+    } finally {
+      this.#settling = false;
+    }
+    if (this.#first !== 0) macrotask(() => this.drain());
+    this.#batchEnd();
+  }
+
+  /** Settles everything at once, without a call into wasm: the memory is given up. */
+  drainAll(): void {
+    this.#settling = true;
+    for (;;) {
+      if (this.#first === 0) this.#take();
+      if (this.#first === 0) break;
+      this.#settleFirst();
+    }
+    this.#settling = false;
+  }
+
+  /** Never looks again. */
+  stop(): void {
+    this.#stopped = true;
+    // Ends the pending sleep, which would keep the old memory alive.
+    Atomics.notify(this.#words, this.#doorbell);
+  }
+
+  #settleFirst(): void {
+    const token = this.#first - 1;
+    this.#first = this.#words[this.#records + token * this.#stride + NEXT]!;
+    this.#settle(token);
+  }
+
+  /** Moves the list, newest first in memory, behind what waits here, oldest first. */
+  #take(): void {
+    const words = this.#words;
+    let token = Atomics.exchange(words, this.#head, 0);
+    if (token === 0) return;
+    let newer = 0;
+    while (token !== 0) {
+      const link = this.#records + (token - 1) * this.#stride + NEXT;
+      const older = words[link]!;
+      words[link] = newer;
+      newer = token;
+      token = older;
+    }
+    this.#first = newer;
+  }
+
+  #wake(): void {
+    this.#armed = false;
+    if (this.#stopped) return;
+    this.drain();
+    this.#arm();
+  }
+
+  #arm(): void {
+    if (this.#stopped) return;
+    this.#armed = true;
+    // First the bell, then one more look: a worker pushes first and then looks at the bell.
+    Atomics.store(this.#words, this.#doorbell, 1);
+    if (Atomics.load(this.#words, this.#head) !== 0) {
+      macrotask(() => this.#wake());
+      return;
+    }
+    if (waitAsync === undefined) {
+      this.#armed = this.#busy();
+      if (this.#armed) setTimeout(() => this.#wake(), POLL);
+      return;
+    }
+    const wait = waitAsync(this.#words, this.#doorbell, 1);
+    if (wait.async) {
+      void wait.value.then(() => this.#wake());
+    } else {
+      macrotask(() => this.#wake());
+    }
+  }
+}

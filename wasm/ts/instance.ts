@@ -1,0 +1,139 @@
+// Instance: the wasm module and its shared memory, one for all pools of a page; and its replacement
+// after a trap or a kill.
+
+import init, * as glue from './wasm.js';
+import { PoolError } from './errors.ts';
+import { Loader } from './loader.ts';
+import type { Engine } from './engine.ts';
+
+/** How a job that ran when the memory was given up is to be told so. */
+export type Verdict = 'ERR_PANIC' | 'ERR_KILLED' | 'ERR_WORKER_CRASHED';
+
+/** Who caused a reset: a worker or a job of one pool. */
+export interface Culprit {
+  engine: Engine;
+  token: number;
+  verdict: 'ERR_PANIC' | 'ERR_KILLED';
+}
+
+/** How long a page that sees the module terminated waits for the worker to say why, in ms. */
+const EXPLAIN = 100;
+
+export class Instance {
+  readonly module: WebAssembly.Module;
+  memory: WebAssembly.Memory;
+  /** Counts the memories. */
+  epoch = 0;
+  /** Bytes of inputs in memory. */
+  held = 0;
+  /** The module is terminated: no export may be called until the reset. */
+  broken = false;
+  readonly engines = new Set<Engine>();
+  readonly loader: Loader;
+  #bytes: Uint8Array;
+
+  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory) {
+    this.module = module;
+    this.memory = memory;
+    this.#bytes = new Uint8Array(memory.buffer);
+    this.loader = new Loader(this);
+    glue.enter_page(performance.timeOrigin);
+  }
+
+  /** All of the memory, at least up to `end`. A view of shared memory goes short when it grows. */
+  bytes(end: number): Uint8Array {
+    if (end > this.#bytes.length) this.#bytes = new Uint8Array(this.memory.buffer);
+    return this.#bytes;
+  }
+
+  /** Memory for an input, or 0. */
+  alloc(length: number): number {
+    if (this.broken) return 0;
+    try {
+      const address = glue.alloc(length) >>> 0;
+      if (address !== 0) this.held += length;
+      return address;
+    } catch (error) {
+      this.suspect(error);
+      return 0;
+    }
+  }
+
+  free(address: number, length: number): void {
+    this.held -= length;
+    if (this.broken) return;
+    try {
+      glue.free(address, length);
+    } catch (error) {
+      this.suspect(error);
+    }
+  }
+
+  /** An export threw: some worker has trapped, and will say so by message. */
+  suspect(error: unknown): void {
+    if (this.broken) return;
+    this.broken = true;
+    const epoch = this.epoch;
+    setTimeout(() => {
+      if (this.epoch === epoch) this.reset(`the module was terminated: ${String(error)}`, []);
+    }, EXPLAIN);
+  }
+
+  /** Gives this memory up, and goes on with a new one: queued jobs are carried over. */
+  reset(reason: string, culprits: readonly Culprit[]): void {
+    this.broken = true;
+    const engines = [...this.engines];
+    for (const engine of engines) engine.halt();
+    const lost = engines.map((engine) => engine.evacuate(reason, culprits));
+    try {
+      this.renew();
+      engines.forEach((engine, i) => engine.reopen(reason, lost[i]!));
+    } catch (cause) {
+      const error = new PoolError('ERR_WORKER_CRASHED', `the pool could not be started again after: ${reason}`, { cause });
+      for (const engine of engines) engine.fail(error);
+    }
+    this.loader.restart();
+  }
+
+  /** Replaces module instance and memory. */
+  renew(): void {
+    glue.__wbg_reset_state();
+    this.memory = glue.initSync().memory;
+    this.#bytes = new Uint8Array(this.memory.buffer);
+    this.epoch++;
+    this.held = 0;
+    this.broken = false;
+    glue.enter_page(performance.timeOrigin);
+  }
+}
+
+let current: Promise<Instance> | undefined;
+let currentUrl = '';
+
+/** The page's instance, made at the first call. */
+export async function acquire(url: URL | undefined): Promise<Instance> {
+  const location = url ?? new URL('./weirpool.wasm', import.meta.url);
+  if (current !== undefined && currentUrl !== location.href) {
+    throw new TypeError(`pools of one page share one wasm instance: wasmUrl must be ${currentUrl}`);
+  }
+  currentUrl = location.href;
+  current ??= instantiate(location).catch((cause: unknown) => {
+    current = undefined;
+    throw new PoolError('ERR_WORKER_LOAD', `${location.href} could not be loaded: ${String(cause)}`, { cause });
+  });
+  const instance = await current;
+  // The last pool may have left a worker behind that could not be stopped.
+  if (instance.broken && instance.engines.size === 0) instance.renew();
+  return instance;
+}
+
+async function instantiate(url: URL): Promise<Instance> {
+  const response = await fetch(url);
+  if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+  const streams = response.headers.get('content-type')?.startsWith('application/wasm') ?? false;
+  const module = streams
+    ? await WebAssembly.compileStreaming(response)
+    : await WebAssembly.compile(await response.arrayBuffer());
+  const { memory } = await init({ module_or_path: module });
+  return new Instance(module, memory);
+}

@@ -1,0 +1,280 @@
+// Checks what callers give, and fills in the defaults. A wrong type is a TypeError, a wrong value a
+// RangeError; an option that does not exist is a TypeError that names it.
+
+import { show } from './errors.ts';
+import type { BreakerOptions, CloseOptions, PoolOptions, PriorityName, RunOptions } from './types.ts';
+
+/** Durations are at most this many ms (24 days): what a timer can hold. */
+export const MAX_DURATION = 2 ** 31 - 1;
+const MAX_CAPACITY = 4096;
+const MAX_WORKERS = 64;
+/** Tokens a second. */
+const MAX_RATE = 10_000_000;
+
+/** Pool options with every default filled in; `Infinity` stands for none. */
+export interface Settings {
+  mode: 'auto' | 'threads' | 'isolated' | 'inline';
+  workers: number;
+  capacity: number;
+  wait: boolean;
+  maxWaiting: number;
+  timeout: number;
+  queueTimeout: number;
+  totalTimeout: number;
+  killAfter: number;
+  killGrace: number;
+  createWorker: (() => Worker) | undefined;
+  jobs: string[];
+  wasmUrl: URL | undefined;
+  workerUrl: URL | undefined;
+  startupTimeout: number;
+  hasBreaker: boolean;
+  /** What `pool_create` takes. */
+  config: Float64Array;
+}
+
+/** A job's options, checked. */
+export interface JobSettings {
+  priority: number;
+  signal: AbortSignal | undefined;
+  timeout: number;
+  queueTimeout: number;
+  totalTimeout: number;
+  wait: boolean;
+  submitTimeout: number;
+}
+
+export const PRIORITIES: Record<PriorityName, number> = { low: 0, normal: 1, high: 2, critical: 3 };
+
+export function poolSettings(options: PoolOptions = {}): Settings {
+  const given = object(options, 'options', [
+    'mode', 'workers', 'queue', 'maxInFlight', 'rateLimit', 'breaker', 'timeout', 'queueTimeout',
+    'totalTimeout', 'killAfter', 'killGrace', 'createWorker', 'jobs', 'wasmUrl', 'workerUrl',
+    'startupTimeout',
+  ]);
+  const queue = object(given.queue ?? {}, 'queue', ['capacity', 'whenFull', 'maxWaiting', 'ageing']);
+  const workers = integer(given.workers, 'workers', 1, MAX_WORKERS) ?? defaultWorkers();
+  const capacity = integer(queue.capacity, 'queue.capacity', 1, MAX_CAPACITY) ?? 1024;
+  const ageing = queue.ageing === false ? undefined : (duration(queue.ageing, 'queue.ageing') ?? 1000);
+  const rate = rateNumbers(given.rateLimit);
+  const breaker = breakerNumbers(given.breaker);
+  const createWorker = given.createWorker;
+  if (createWorker !== undefined && typeof createWorker !== 'function') {
+    throw wrongType('createWorker', 'a function that returns a Worker', createWorker);
+  }
+  const settings: Settings = {
+    mode: choice(given.mode, 'mode', ['auto', 'threads', 'isolated', 'inline']) ?? 'auto',
+    workers,
+    capacity,
+    wait: (choice(queue.whenFull, 'queue.whenFull', ['reject', 'wait']) ?? 'reject') === 'wait',
+    maxWaiting: integer(queue.maxWaiting, 'queue.maxWaiting', 0, 2 ** 31 - 1) ?? 1024,
+    timeout: limit(given.timeout, 'timeout'),
+    queueTimeout: limit(given.queueTimeout, 'queueTimeout'),
+    totalTimeout: limit(given.totalTimeout, 'totalTimeout'),
+    killAfter: limit(given.killAfter, 'killAfter'),
+    killGrace: limit(given.killGrace, 'killGrace'),
+    createWorker: createWorker as (() => Worker) | undefined,
+    jobs: urls(given.jobs),
+    wasmUrl: url(given.wasmUrl, 'wasmUrl'),
+    workerUrl: url(given.workerUrl, 'workerUrl'),
+    startupTimeout: duration(given.startupTimeout, 'startupTimeout') ?? 10_000,
+    hasBreaker: breaker[0] === 1,
+    config: new Float64Array(0),
+  };
+  if (createWorker !== undefined && settings.workerUrl !== undefined) {
+    throw new TypeError('createWorker and workerUrl exclude each other');
+  }
+  const maxInFlight = integer(given.maxInFlight, 'maxInFlight', 1, 2 ** 32 - 1);
+  // The order that `pool_create` (wasm/src/api.rs) expects; -1 stands for none, times are in µs.
+  settings.config = Float64Array.of(
+    capacity, workers, workers, ageing === undefined ? -1 : ageing * 1000, maxInFlight ?? -1,
+    ...rate, ...breaker,
+  );
+  return settings;
+}
+
+export function jobSettings(
+  options: RunOptions,
+  pool: Settings,
+  waits: boolean,
+): JobSettings {
+  const names = ['priority', 'signal', 'timeout', 'queueTimeout', 'totalTimeout'];
+  const given = object(options, 'options', waits ? [...names, 'whenFull', 'submitTimeout'] : names);
+  const signal = given.signal;
+  if (signal !== undefined && !isAbortSignal(signal)) {
+    throw wrongType('signal', 'an AbortSignal', signal);
+  }
+  const whenFull = choice(given.whenFull, 'whenFull', ['reject', 'wait']);
+  return {
+    priority: PRIORITIES[choice(given.priority, 'priority', PRIORITY_NAMES) ?? 'normal'],
+    signal,
+    timeout: given.timeout === undefined ? pool.timeout : limit(given.timeout, 'timeout'),
+    queueTimeout:
+      given.queueTimeout === undefined ? pool.queueTimeout : limit(given.queueTimeout, 'queueTimeout'),
+    totalTimeout:
+      given.totalTimeout === undefined ? pool.totalTimeout : limit(given.totalTimeout, 'totalTimeout'),
+    wait: waits && (whenFull === undefined ? pool.wait : whenFull === 'wait'),
+    submitTimeout: limit(given.submitTimeout, 'submitTimeout'),
+  };
+}
+const PRIORITY_NAMES = Object.keys(PRIORITIES) as PriorityName[];
+
+export function closeSettings(options: CloseOptions = {}): Required<CloseOptions> {
+  const given = object(options, 'options', ['mode', 'deadline']);
+  return {
+    mode: choice(given.mode, 'mode', ['drain', 'cancel-queued', 'abort']) ?? 'drain',
+    deadline: given.deadline === undefined ? 30_000 : limit(given.deadline, 'deadline', 0),
+  };
+}
+
+/** The buffer of `results()`. */
+export function bufferSize(options: { buffer?: number } = {}): number {
+  return integer(object(options, 'options', ['buffer']).buffer, 'buffer', 1, 2 ** 24) ?? 1024;
+}
+
+export function jobName(name: unknown): string {
+  if (typeof name !== 'string') throw wrongType('job', 'the name of a job', name);
+  return name;
+}
+
+function defaultWorkers(): number {
+  const cores = globalThis.navigator?.hardwareConcurrency ?? 4;
+  return Math.max(1, Math.min(cores - 1, 16));
+}
+
+function rateNumbers(given: unknown): [number, number, number] {
+  if (given === undefined) return [-1, 0, 0];
+  const rate = object(given, 'rateLimit', ['limit', 'interval', 'burst']);
+  const most = integer(rate.limit, 'rateLimit.limit', 1, 2 ** 32 - 1) ?? missing('rateLimit.limit');
+  const interval = duration(rate.interval, 'rateLimit.interval') ?? missing('rateLimit.interval');
+  if (most / interval > MAX_RATE / 1000) {
+    throw new RangeError('rateLimit: at most 10 million a second');
+  }
+  return [most, interval * 1000, integer(rate.burst, 'rateLimit.burst', 1, 2 ** 32 - 1) ?? most];
+}
+
+function breakerNumbers(given: unknown): number[] {
+  if (given === undefined || given === false) return [0, -1, -1, 0, 0, -1, -1, 0, 0, 0, 0];
+  const options: BreakerOptions = given === true ? {} : (object(given, 'breaker', [
+    'consecutive', 'failureRate', 'slowRate', 'slowCall', 'window', 'minimumCalls', 'pause',
+    'maxPause', 'probes', 'lease',
+  ]) as BreakerOptions);
+  const off = (value: number | false | undefined, otherwise: number, check: () => number | undefined) =>
+    value === false ? -1 : (check() ?? otherwise);
+  const slowRate = off(options.slowRate, -1, () => integer(options.slowRate, 'breaker.slowRate', 1, 100));
+  const slowCall = duration(options.slowCall, 'breaker.slowCall');
+  if (slowRate !== -1 && slowCall === undefined) missing('breaker.slowCall (slowRate is given)');
+  const window = integer(options.window, 'breaker.window', 1, 40) ?? 20;
+  const minimumCalls = integer(options.minimumCalls, 'breaker.minimumCalls', 1, 40) ?? Math.min(10, window);
+  if (minimumCalls > window) {
+    throw new RangeError(`breaker.minimumCalls must not be over breaker.window (${window})`);
+  }
+  const pause = duration(options.pause, 'breaker.pause') ?? 10_000;
+  const maxPause = duration(options.maxPause, 'breaker.maxPause') ?? Math.max(60_000, pause);
+  if (maxPause < pause) throw new RangeError('breaker.maxPause must not be under breaker.pause');
+  const lease = duration(options.lease, 'breaker.lease') ?? 30_000;
+  return [
+    1,
+    off(options.consecutive, 5, () => integer(options.consecutive, 'breaker.consecutive', 1, 255)),
+    off(options.failureRate, 50, () => integer(options.failureRate, 'breaker.failureRate', 1, 100)),
+    window,
+    minimumCalls,
+    slowRate,
+    slowCall === undefined ? -1 : slowCall * 1000,
+    pause * 1000,
+    maxPause * 1000,
+    integer(options.probes, 'breaker.probes', 1, 40) ?? 3,
+    lease * 1000,
+  ];
+}
+
+function object(given: unknown, name: string, known: string[]): Record<string, unknown> {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw wrongType(name, 'an object', given);
+  }
+  for (const key of Object.keys(given)) {
+    if (!known.includes(key)) {
+      const path = name === 'options' ? key : `${name}.${key}`;
+      throw new TypeError(`there is no option ${JSON.stringify(path)}`);
+    }
+  }
+  return given as Record<string, unknown>;
+}
+
+function number(given: unknown, name: string): number {
+  if (typeof given !== 'number') throw wrongType(name, 'a number', given);
+  return given;
+}
+
+function integer(given: unknown, name: string, least: number, most: number): number | undefined {
+  if (given === undefined) return undefined;
+  const value = number(given, name);
+  if (!Number.isInteger(value) || value < least || value > most) {
+    throw new RangeError(`${name} must be a whole number from ${least} to ${most}, not ${value}`);
+  }
+  return value;
+}
+
+/** More than no time, and finite. */
+function duration(given: unknown, name: string): number | undefined {
+  if (given === undefined) return undefined;
+  const value = number(given, name);
+  if (!(value > 0 && value <= MAX_DURATION)) {
+    throw new RangeError(`${name} must be over 0 and at most ${MAX_DURATION} ms, not ${value}`);
+  }
+  return value;
+}
+
+/** A duration that may also be infinite, which is the default. */
+function limit(given: unknown, name: string, least = Number.MIN_VALUE): number {
+  if (given === undefined) return Infinity;
+  const value = number(given, name);
+  if (value !== Infinity && !(value >= least && value <= MAX_DURATION)) {
+    const low = least === 0 ? 'at least 0' : 'over 0';
+    throw new RangeError(`${name} must be ${low} and at most ${MAX_DURATION} ms, or Infinity, not ${value}`);
+  }
+  return value;
+}
+
+function choice<T extends string>(given: unknown, name: string, among: readonly T[]): T | undefined {
+  if (given === undefined) return undefined;
+  if (typeof given !== 'string') throw wrongType(name, `one of ${among.join(', ')}`, given);
+  if (!among.includes(given as T)) {
+    throw new RangeError(`${name} must be one of ${among.join(', ')}, not ${show(given)}`);
+  }
+  return given as T;
+}
+
+function urls(given: unknown): string[] {
+  if (given === undefined) return [];
+  if (!Array.isArray(given)) throw wrongType('jobs', 'an array of URLs', given);
+  return given.map((item, i) => url(item, `jobs[${i}]`)?.href ?? missing(`jobs[${i}]`));
+}
+
+function url(given: unknown, name: string): URL | undefined {
+  if (given === undefined) return undefined;
+  if (typeof given !== 'string' && !(given instanceof URL)) throw wrongType(name, 'a URL', given);
+  const base = (globalThis.document as Document | undefined)?.baseURI ?? globalThis.location?.href;
+  try {
+    return new URL(given, base);
+  } catch {
+    throw new TypeError(`${name} is not a URL: ${show(String(given))}`);
+  }
+}
+
+function isAbortSignal(value: unknown): value is AbortSignal {
+  return (
+    typeof value === 'object' &&
+    value !== null &&
+    typeof (value as AbortSignal).aborted === 'boolean' &&
+    typeof (value as AbortSignal).addEventListener === 'function'
+  );
+}
+
+function missing(name: string): never {
+  throw new TypeError(`${name} is missing`);
+}
+
+function wrongType(name: string, wanted: string, given: unknown): TypeError {
+  return new TypeError(`${name} must be ${wanted}, not ${show(given)}`);
+}

@@ -1,0 +1,54 @@
+// Watchdog: one timer a pool, for time-outs and for handlers that run too long.
+
+/** How long it may sleep at most, in ms: what a timer can hold. */
+const LONGEST = 2 ** 31 - 1;
+
+export class Watchdog {
+  readonly #look: () => number;
+  readonly #busy: () => boolean;
+  /** The shortest limit of any job since the pool was last idle, in ms. */
+  #period = Infinity;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+
+  /** `look` does what is due and returns in how many ms there is something known to do. */
+  constructor(look: () => number, busy: () => boolean) {
+    this.#look = look;
+    this.#busy = busy;
+  }
+
+  /**
+   * There is a job with this limit, in ms. A job's running limit counts from a start that the page
+   * does not hear of; looking at least once in the shortest limit finds every start early enough to
+   * know its deadline before it comes.
+   */
+  expect(limit: number): void {
+    if (limit < this.#period) {
+      this.#period = limit;
+      this.#arm(limit);
+    } else if (this.#timer === undefined && limit !== Infinity) {
+      this.#arm(this.#period);
+    }
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+    this.#period = Infinity;
+  }
+
+  #arm(ms: number): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => this.#fire(), Math.min(Math.max(Math.ceil(ms), 1), LONGEST));
+  }
+
+  #fire(): void {
+    this.#timer = undefined;
+    const next = this.#look();
+    if (!this.#busy()) {
+      this.#period = Infinity;
+      return;
+    }
+    // `look` may have replaced the memory, and armed the timer.
+    if (this.#timer === undefined) this.#arm(Math.min(next, this.#period));
+  }
+}
