@@ -255,6 +255,36 @@ fn a_dead_head_hides_nobody() {
     });
 }
 
+/// Empty is empty: what was submitted before is found, whoever sweeps the same nodes meanwhile.
+#[test]
+fn a_sweep_that_fails_is_covered() {
+    loom::model(|| {
+        let pool = small();
+        let first = submit(&pool, 1).unwrap();
+        // Both in threads of their own: the main one only waits, which costs none of the preemptions.
+        let canceller = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let _ = pool.cancel(first, NOW);
+            })
+        };
+        let other = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                submit(&pool, 2).unwrap();
+                let running = take(&pool).expect("2 is in, or 1 is not out yet");
+                let job = *running.job();
+                let _ = finish(&pool, running);
+                job
+            })
+        };
+        canceller.join().unwrap();
+        let job = other.join().unwrap();
+        assert_eq!(drain(&pool), if job == 1 { vec![2] } else { vec![] });
+        check_quiet(&pool);
+    });
+}
+
 #[test]
 fn close_against_submit() {
     loom::model(|| {
