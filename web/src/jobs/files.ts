@@ -86,6 +86,7 @@ class FileList {
     }
     this.#jobs += files.length * jobs.length;
     this.#box.hidden = false;
+    this.#box.dataset['settled'] = 'false';
     const rows = files.map((file): Row => {
       const cell = (job: JobName): Cell => ({ state: jobs.some((each) => each === job) ? 'waiting' : 'none' });
       return { file, line: undefined, cells: { sha256: cell('sha256'), gzip: cell('gzip') } };

@@ -116,7 +116,7 @@ class Picture {
     this.#started = performance.now();
     this.#paper.clearRect(0, 0, width, height);
     this.#cancel.disabled = false;
-    schedule(this.#step);
+    this.#describe();
     const turn = new Turn();
     for (const tile of tiles) {
       // One at a time through the door, so that the picture fits a small queue and keeps its order.
