@@ -1,6 +1,6 @@
 // The race on the page: each contender runs empty jobs, in rounds that take turns.
 import { Pool } from '/weirpool/index.js';
-import workerpool from 'workerpool/dist/workerpool.js';
+import workerpool from 'workerpool';
 
 /** A pool as one writes it by hand: an id for each message, a map of resolvers, workers in turn. */
 class PostMessagePool {

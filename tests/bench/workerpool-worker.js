@@ -1,3 +1,3 @@
-import workerpool from 'workerpool/dist/workerpool.js';
+import workerpool from 'workerpool';
 
 workerpool.worker({ echo: (input) => input });
