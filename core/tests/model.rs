@@ -1,0 +1,903 @@
+//! The pool against a plain model of it: random operations by one thread, every answer and every counter compared.
+//!
+//! The seed of a failing run is printed; `WEIRPOOL_SEED=… cargo test -p weirpool-core --test model` replays it.
+#![cfg(not(loom))]
+
+mod random;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use random::Random;
+use weirpool_core::{
+    breaker,
+    pool::{
+        Cancel, Completion, Config, Expired, Failure, Finish, Handle, Outcome, Phase, Poll, Pool,
+        Priority, Refused, Running, Settled, State, Submit, Take, WorkerId,
+    },
+    rate::Quota,
+    time::Instant,
+};
+
+const SLOTS: usize = 24;
+const CAPACITY: usize = 12;
+const MOST_RUNNING: u16 = 8;
+const STEPS: usize = 4_000;
+const RUNS: u64 = if cfg!(debug_assertions) { 40 } else { 400 };
+
+/// With 32-bit words time-outs are kept in milliseconds, rounded up.
+const NARROW: bool = cfg!(any(weirpool_narrow, not(target_has_atomic = "64")));
+const TICK: u64 = if NARROW { 1000 } else { 1 };
+
+#[test]
+fn random_operations_agree_with_the_model() {
+    let first = random::seed();
+    for run in 0..RUNS {
+        let seed = first.wrapping_add(run);
+        let mut random = Random::new(seed);
+        let config = random_config(&mut random);
+        let case = format!("WEIRPOOL_SEED={seed} with {config:?}");
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            Scene::new(config, random).play()
+        }));
+        if let Err(panic) = outcome {
+            eprintln!("replay by {case}");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+fn random_config(random: &mut Random) -> Config {
+    Config {
+        capacity: 1 + random.below(CAPACITY as u64) as usize,
+        limit: 1 + random.below(u64::from(MOST_RUNNING)) as u16,
+        most_running: MOST_RUNNING,
+        ageing: random.one_of([
+            None,
+            Some(Duration::ZERO),
+            Some(Duration::from_millis(5)),
+            Some(Duration::from_secs(1)),
+        ]),
+        max_in_flight: random.one_of([None, None, Some(1), Some(7)]),
+        // With 32-bit words the limit and the breaker round times up; their own tests know how.
+        rate: if NARROW {
+            None
+        } else {
+            random.one_of([None, None, Some(Quota::per_second(100))])
+        },
+        breaker: if NARROW {
+            None
+        } else {
+            random.one_of([None, Some(BREAKER)])
+        },
+    }
+}
+
+const BREAKER: breaker::Config = breaker::Config {
+    consecutive: Some(3),
+    failure_rate: None,
+    slow_rate: None,
+    slow_call: None,
+    pause: Duration::from_millis(20),
+    max_pause: Duration::from_millis(60),
+    probes: 2,
+    lease: Duration::from_millis(50),
+    ..breaker::Config::DEFAULT
+};
+
+/// A job as the model knows it.
+#[derive(Clone, Debug)]
+struct Job {
+    id: u64,
+    /// Its turn: least first.
+    turn: (u64, u64),
+    submitted: u64,
+    run_timeout: Option<Duration>,
+    /// When it must have started, and when it must be over; `u64::MAX` for never.
+    queue_deadline: u64,
+    total_deadline: u64,
+}
+
+impl Job {
+    /// When it is due while it waits, and as what.
+    fn waiting_due(&self) -> (u64, Phase) {
+        if self.total_deadline <= self.queue_deadline {
+            (due(self.total_deadline), Phase::Total)
+        } else {
+            (due(self.queue_deadline), Phase::Queue)
+        }
+    }
+}
+
+/// A job that runs, as the model knows it.
+#[derive(Debug)]
+struct Run {
+    job: Job,
+    worker: WorkerId,
+    started: u64,
+    /// As the pool reports it.
+    deadline: u64,
+    phase: Phase,
+    /// Whether it was cancelled or timed out meanwhile, and by what.
+    settled: Option<Settled>,
+    permit: u64,
+}
+
+/// What is counted.
+#[derive(Default)]
+struct Counts {
+    accepted: u64,
+    refused: u64,
+    started: u64,
+    completed: u64,
+    failed: u64,
+    timed_out: u64,
+    cancelled: u64,
+    panicked: u64,
+    stale: u64,
+}
+
+/// The breaker, closed, open or half-open, opened by three failures in a row.
+struct BreakerModel {
+    on: bool,
+    generation: u64,
+    state: BreakerState,
+    failures: u32,
+    trips: u32,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum BreakerState {
+    Closed,
+    Open {
+        until: u64,
+    },
+    HalfOpen {
+        issued: u32,
+        succeeded: u32,
+        until: u64,
+    },
+}
+
+impl BreakerModel {
+    fn new(on: bool) -> Self {
+        Self {
+            on,
+            generation: 0,
+            state: BreakerState::Closed,
+            failures: 0,
+            trips: 0,
+        }
+    }
+
+    fn enter(&mut self, state: BreakerState) {
+        self.generation += 1;
+        self.failures = 0;
+        self.state = state;
+    }
+
+    /// What keeps a call out at this time. An end further off than twice the longest pause is of another clock.
+    fn refusal(&self, now: u64) -> Option<Duration> {
+        let (BreakerState::Open { until }
+        | BreakerState::HalfOpen {
+            issued: 2, until, ..
+        }) = self.state
+        else {
+            return None;
+        };
+        let left = until.saturating_sub(now);
+        (1..=120_000)
+            .contains(&left)
+            .then(|| Duration::from_micros(left))
+    }
+
+    fn acquire(&mut self, now: u64) -> Result<u64, Duration> {
+        if !self.on {
+            return Ok(self.generation);
+        }
+        if let Some(retry_after) = self.refusal(now) {
+            return Err(retry_after);
+        }
+        let until = now.saturating_add(50_000);
+        match &mut self.state {
+            BreakerState::Closed => {}
+            BreakerState::HalfOpen { issued, .. } if *issued < 2 => *issued += 1,
+            _ => self.enter(BreakerState::HalfOpen {
+                issued: 1,
+                succeeded: 0,
+                until,
+            }),
+        }
+        Ok(self.generation)
+    }
+
+    fn release(&mut self, permit: u64) {
+        if let BreakerState::HalfOpen { issued, .. } = &mut self.state
+            && permit == self.generation
+        {
+            *issued -= 1;
+        }
+    }
+
+    fn record(&mut self, permit: u64, success: bool, now: u64) {
+        if !self.on || permit != self.generation {
+            return;
+        }
+        match &mut self.state {
+            BreakerState::Closed if success => self.failures = 0,
+            BreakerState::Closed => {
+                self.failures += 1;
+                if self.failures == 3 {
+                    self.open(now);
+                }
+            }
+            BreakerState::Open { .. } => unreachable!("no permit is given while open"),
+            BreakerState::HalfOpen { succeeded, .. } if success => {
+                *succeeded += 1;
+                if *succeeded == 2 {
+                    self.trips = 0;
+                    self.enter(BreakerState::Closed);
+                }
+            }
+            BreakerState::HalfOpen { .. } => self.open(now),
+        }
+    }
+
+    fn open(&mut self, now: u64) {
+        let pause = (20_000u64 << self.trips.min(6)).min(60_000);
+        self.trips += 1;
+        self.enter(BreakerState::Open {
+            until: now.saturating_add(pause),
+        });
+    }
+}
+
+/// The rate limit of 100 a second with a burst of as many, as the time at which it would be idle.
+struct RateModel {
+    on: bool,
+    idle_at: u64,
+}
+
+impl RateModel {
+    const EACH: u64 = 10_000;
+    const AHEAD: u64 = 99 * Self::EACH;
+
+    fn check(&mut self, now: u64) -> Result<(), Duration> {
+        if !self.on {
+            return Ok(());
+        }
+        let ahead = self.idle_at.saturating_sub(now);
+        if ahead > Self::AHEAD {
+            return Err(Duration::from_micros(ahead - Self::AHEAD));
+        }
+        self.idle_at = now + ahead + Self::EACH;
+        Ok(())
+    }
+
+    fn refund(&mut self, now: u64) {
+        if self.on && self.idle_at > now {
+            self.idle_at = self.idle_at.saturating_sub(Self::EACH).max(now);
+        }
+    }
+}
+
+struct Scene {
+    pool: Pool<u64, SLOTS>,
+    random: Random,
+    config: Config,
+    now: u64,
+    state: State,
+    waiting: BTreeMap<u64, Job>,
+    running: BTreeMap<u64, Run>,
+    /// What the handlers hold, by handle.
+    held: BTreeMap<u64, Running<u64>>,
+    /// Handles of settled jobs.
+    stale: Vec<Handle>,
+    counts: Counts,
+    next_id: u64,
+    stamp: u64,
+    breaker: BreakerModel,
+    rate: RateModel,
+}
+
+impl Scene {
+    fn new(config: Config, random: Random) -> Self {
+        Self {
+            pool: Pool::new(config),
+            random,
+            config,
+            now: 50_000_000,
+            state: State::Running,
+            waiting: BTreeMap::new(),
+            running: BTreeMap::new(),
+            held: BTreeMap::new(),
+            stale: Vec::new(),
+            counts: Counts::default(),
+            next_id: 0,
+            stamp: 0,
+            breaker: BreakerModel::new(config.breaker.is_some()),
+            rate: RateModel {
+                on: config.rate.is_some(),
+                idle_at: 0,
+            },
+        }
+    }
+
+    fn play(mut self) {
+        for step in 0..STEPS {
+            self.pass_time();
+            match self.random.below(100) {
+                0..35 => self.submit(),
+                35..60 => self.take(),
+                60..80 => self.finish(),
+                80..86 => self.cancel(),
+                86..95 => self.poll(),
+                95 => self.switch(step),
+                96 => self.abort_next(),
+                97 => self.limits(),
+                _ => self.ask(),
+            }
+            self.compare();
+        }
+        self.end();
+    }
+
+    fn pass_time(&mut self) {
+        self.now = match self.random.below(1000) {
+            0..500 => self.now,
+            500..900 => self.now + self.random.below(3_000),
+            900..940 => self.now + self.random.below(200_000),
+            940..995 => self.now - self.random.below(5_000).min(self.now),
+            995..998 => self.now + 60_000_000,
+            _ => self.now - self.random.below(20_000_000).min(self.now),
+        };
+    }
+
+    fn submit(&mut self) {
+        let mut timeout = || match self.random.below(8) {
+            0 => Some(Duration::from_micros(self.random.below(20_000))),
+            1 => Some(Duration::from_millis(self.random.below(100))),
+            2 if self.random.below(10) == 0 => Some(Duration::MAX),
+            _ => None,
+        };
+        let (queue_timeout, run_timeout, total_timeout) = (timeout(), timeout(), timeout());
+        let priority = self.random.one_of([
+            Priority::Low,
+            Priority::Normal,
+            Priority::Normal,
+            Priority::High,
+            Priority::Critical,
+        ]);
+        let options = Submit {
+            priority,
+            queue_timeout,
+            run_timeout,
+            total_timeout,
+        };
+        let id = self.next_id;
+        self.next_id += 1;
+        let answer = self.pool.submit(id, options, self.at());
+
+        let closed = matches!(self.state, State::Draining | State::Closed);
+        let expected = if closed {
+            Err(Refused::Closed(id))
+        } else if let Some(retry_after) = self.breaker.refusal(self.now) {
+            Err(Refused::Open {
+                job: id,
+                retry_after,
+            })
+        } else if let Err(retry_after) = self.rate.check(self.now) {
+            Err(Refused::Limited {
+                job: id,
+                retry_after,
+            })
+        } else if self.in_flight() >= self.config.max_in_flight.unwrap_or(u32::MAX) as usize {
+            self.rate.refund(self.now);
+            Err(Refused::InFlight(id))
+        } else if self.waiting.len() == self.config.capacity {
+            self.rate.refund(self.now);
+            Err(Refused::Full(id))
+        } else {
+            Ok(())
+        };
+        match (answer, expected) {
+            (Err(answer), Err(expected)) => {
+                assert_eq!(answer, expected);
+                self.counts.refused += 1;
+            }
+            (Ok(handle), Ok(())) => {
+                self.counts.accepted += 1;
+                let job = Job {
+                    id,
+                    turn: self.turn(priority),
+                    submitted: self.now,
+                    run_timeout,
+                    queue_deadline: after(self.now, queue_timeout),
+                    total_deadline: after(self.now, total_timeout),
+                };
+                let used = |bits: &u64| Handle::from_bits(*bits).index() == handle.index();
+                assert!(
+                    !self.waiting.keys().any(used) && !self.running.keys().any(used),
+                    "the slot is in use"
+                );
+                assert!(!self.stale.contains(&handle), "the handle was used before");
+                self.waiting.insert(handle.to_bits(), job);
+            }
+            (answer, expected) => panic!("{answer:?} instead of {expected:?}"),
+        }
+    }
+
+    /// A job's turn by the rule in the documentation of `Config::ageing`.
+    fn turn(&mut self, priority: Priority) -> (u64, u64) {
+        let steps = 3 - priority as u64;
+        if NARROW {
+            let ticket = self.next_id;
+            self.stamp = self.stamp.max(self.now / 1000);
+            return match self.config.ageing {
+                Some(ageing) => (self.stamp + steps * ageing.as_millis() as u64, ticket),
+                None => (steps, ticket),
+            };
+        }
+        self.stamp = (self.stamp + 1).max(self.now * 16);
+        match self.config.ageing {
+            Some(ageing) => (self.stamp + steps * 16 * ageing.as_micros() as u64, steps),
+            None => (steps, self.stamp),
+        }
+    }
+
+    fn take(&mut self) {
+        let worker = WorkerId(self.random.below(4) as u16);
+        let answer = self.pool.take(worker, self.at());
+        let head = self
+            .waiting
+            .iter()
+            .min_by_key(|(_, job)| job.turn)
+            .map(|(&bits, _)| bits);
+        let free =
+            self.running.len() < usize::from(self.config.limit) && self.state != State::Paused;
+        let Some(bits) = head.filter(|_| free) else {
+            let Take::Empty { next } = answer else {
+                panic!("{answer:?} although nothing may run")
+            };
+            assert_eq!(next, self.next_due());
+            return;
+        };
+        let job = self.waiting.remove(&bits).unwrap();
+        let (due_at, phase) = job.waiting_due();
+        if is_due(due_at, self.now) {
+            let Take::Settled(done) = answer else {
+                panic!("{answer:?} although its time-out passed")
+            };
+            self.settled_waiting(&done, bits, &job, Settled::TimedOut(phase));
+            return;
+        }
+        let permit = match self.breaker.acquire(self.now) {
+            Ok(permit) => permit,
+            Err(retry_after) => {
+                let Take::Settled(done) = answer else {
+                    panic!("{answer:?} although the breaker is open")
+                };
+                self.settled_waiting(
+                    &done,
+                    bits,
+                    &job,
+                    Settled::Failed(Failure::CircuitOpen { retry_after }),
+                );
+                return;
+            }
+        };
+        let Take::Job(running) = answer else {
+            panic!("{answer:?} instead of {job:?}")
+        };
+        self.counts.started += 1;
+        let run_deadline = after(self.now, job.run_timeout);
+        let deadline = run_deadline.min(job.total_deadline);
+        let phase = if job.total_deadline < run_deadline {
+            Phase::Total
+        } else {
+            Phase::Run
+        };
+        assert_eq!((*running.job(), running.handle().to_bits()), (job.id, bits));
+        assert_eq!((running.worker(), running.attempt()), (worker, 1));
+        assert_eq!(
+            (
+                running.submitted().as_micros(),
+                running.started().as_micros()
+            ),
+            (job.submitted, self.now)
+        );
+        assert_eq!(
+            running.deadline().map(Instant::as_micros),
+            (deadline != u64::MAX).then_some(deadline)
+        );
+        self.held.insert(bits, running);
+        self.running.insert(
+            bits,
+            Run {
+                job,
+                worker,
+                started: self.now,
+                deadline,
+                phase,
+                settled: None,
+                permit,
+            },
+        );
+    }
+
+    fn finish(&mut self) {
+        let Some(bits) = self.random.key_of(&self.held) else {
+            return;
+        };
+        let outcome = self.random.one_of([
+            Outcome::Success,
+            Outcome::Success,
+            Outcome::Success,
+            Outcome::Failure,
+            Outcome::Ignored,
+            Outcome::Panic,
+        ]);
+        self.finish_one(bits, outcome);
+    }
+
+    fn finish_one(&mut self, bits: u64, outcome: Outcome) {
+        let running = self.held.remove(&bits).unwrap();
+        let answer = self.pool.finish(running, outcome, self.at());
+        let run = self.running.remove(&bits).unwrap();
+        if let Some(settled) = run.settled {
+            let Finish::Stale(job) = answer else {
+                panic!("{answer:?} although it was settled")
+            };
+            assert_eq!(job, run.job.id);
+            self.counts.stale += 1;
+            if settled == Settled::Cancelled {
+                self.breaker.release(run.permit);
+            }
+            return;
+        }
+        let Finish::Settled(done) = answer else {
+            panic!("{answer:?} although nobody settled it")
+        };
+        let result = match outcome {
+            Outcome::Success => Settled::Completed,
+            Outcome::Failure => Settled::Failed(Failure::Error),
+            Outcome::Ignored => Settled::Failed(Failure::Ignored),
+            Outcome::Panic => Settled::Failed(Failure::Panic),
+        };
+        match outcome {
+            Outcome::Ignored => self.breaker.release(run.permit),
+            _ => self
+                .breaker
+                .record(run.permit, outcome == Outcome::Success, self.now),
+        }
+        let expected = Completion {
+            job: run.job.id,
+            handle: Handle::from_bits(bits),
+            result,
+            wait: since(run.started, run.job.submitted),
+            run: since(self.now, run.started),
+            total: since(self.now, run.job.submitted),
+            attempt: 1,
+            worker: Some(run.worker),
+        };
+        assert_eq!(done, expected);
+        self.settled(bits, result);
+    }
+
+    fn cancel(&mut self) {
+        let bits = match self.random.below(3) {
+            0 => self.random.key_of(&self.waiting),
+            1 => self.random.key_of(&self.running),
+            _ => self
+                .random
+                .index_of(&self.stale)
+                .map(|index| self.stale[index].to_bits()),
+        };
+        // A number that was never a handle.
+        let bits = bits.unwrap_or(u64::MAX - self.random.below(1 << 20));
+        let answer = self.pool.cancel(Handle::from_bits(bits), self.at());
+        if let Some(job) = self.waiting.remove(&bits) {
+            let Cancel::Removed(done) = answer else {
+                panic!("{answer:?} although it waits")
+            };
+            self.settled_waiting(&done, bits, &job, Settled::Cancelled);
+        } else if let Some(run) = self.running.get_mut(&bits)
+            && run.settled.is_none()
+        {
+            assert!(
+                matches!(answer, Cancel::Signalled),
+                "{answer:?} although it runs"
+            );
+            run.settled = Some(Settled::Cancelled);
+            self.settled(bits, Settled::Cancelled);
+        } else {
+            assert!(
+                matches!(answer, Cancel::Stale),
+                "{answer:?} although it is settled"
+            );
+        }
+    }
+
+    fn poll(&mut self) {
+        let answer = self.pool.poll(self.at());
+        let Some((at, bits)) = self.first_timer().filter(|&(at, _)| is_due(at, self.now)) else {
+            let Poll::Idle { next } = answer else {
+                panic!("{answer:?} although nothing is due")
+            };
+            assert_eq!(next, self.next_due());
+            return;
+        };
+        if let Some(job) = self.waiting.remove(&bits) {
+            let Poll::Settled(done) = answer else {
+                panic!("{answer:?} although {job:?} is due")
+            };
+            let phase = job.waiting_due().1;
+            self.settled_waiting(&done, bits, &job, Settled::TimedOut(phase));
+            return;
+        }
+        let run = self.running.get_mut(&bits).unwrap();
+        let Poll::TimedOut(expired) = answer else {
+            panic!("{answer:?} although {run:?} is due at {at}")
+        };
+        let expected = Expired {
+            handle: Handle::from_bits(bits),
+            phase: run.phase,
+            worker: run.worker,
+            wait: since(run.started, run.job.submitted),
+            run: since(self.now, run.started),
+            total: since(self.now, run.job.submitted),
+            attempt: 1,
+        };
+        assert_eq!(expired, expected);
+        let result = Settled::TimedOut(run.phase);
+        run.settled = Some(result);
+        let permit = run.permit;
+        self.breaker.record(permit, false, self.now);
+        self.settled(bits, result);
+    }
+
+    fn switch(&mut self, step: usize) {
+        let closed = matches!(self.state, State::Draining | State::Closed);
+        match self.random.below(8) {
+            0..3 => {
+                self.pool.pause();
+                if !closed {
+                    self.state = State::Paused;
+                }
+            }
+            3..7 => {
+                self.pool.resume();
+                if !closed {
+                    self.state = State::Running;
+                }
+            }
+            // Late, so that most of a run is not the drain of a closed pool.
+            _ if step > STEPS * 3 / 4 => {
+                self.pool.close();
+                self.state = State::Draining;
+            }
+            _ => {}
+        }
+    }
+
+    fn abort_next(&mut self) {
+        let answer = self.pool.abort_next(self.at());
+        let head = self
+            .waiting
+            .iter()
+            .min_by_key(|(_, job)| job.turn)
+            .map(|(&bits, _)| bits);
+        match (answer, head) {
+            (None, None) => {}
+            (Some(done), Some(bits)) => {
+                let job = self.waiting.remove(&bits).unwrap();
+                self.settled_waiting(&done, bits, &job, Settled::Cancelled);
+            }
+            (answer, head) => panic!("{answer:?} instead of {head:?}"),
+        }
+    }
+
+    fn limits(&mut self) {
+        let limit = self.random.below(u64::from(MOST_RUNNING) + 2) as u16;
+        let fits = (1..=MOST_RUNNING).contains(&limit);
+        assert_eq!(self.pool.set_limit(limit).is_ok(), fits);
+        if fits {
+            self.config.limit = limit;
+        }
+        let max = self.random.one_of([None, Some(0), Some(3), Some(10)]);
+        assert_eq!(self.pool.set_max_in_flight(max).is_ok(), max != Some(0));
+        if max != Some(0) {
+            self.config.max_in_flight = max;
+        }
+    }
+
+    fn ask(&mut self) {
+        let free =
+            self.running.len() < usize::from(self.config.limit) && self.state != State::Paused;
+        assert_eq!(self.pool.wants_worker(), free && !self.waiting.is_empty());
+        if let Some(bits) = self.random.key_of(&self.waiting) {
+            assert!(self.pool.is_live(Handle::from_bits(bits)));
+        }
+        if let Some(bits) = self.random.key_of(&self.running) {
+            assert_eq!(
+                self.pool.is_live(Handle::from_bits(bits)),
+                self.running[&bits].settled.is_none()
+            );
+        }
+        if let Some(index) = self.random.index_of(&self.stale)
+            && !self.running.contains_key(&self.stale[index].to_bits())
+        {
+            assert!(!self.pool.is_live(self.stale[index]));
+        }
+    }
+
+    /// Every counter and gauge, and law 1.
+    fn compare(&mut self) {
+        if matches!(self.state, State::Draining | State::Closed) {
+            self.state = if self.in_flight() == 0 {
+                State::Closed
+            } else {
+                State::Draining
+            };
+        }
+        assert_eq!(self.pool.state(), self.state);
+        let seen = self.pool.snapshot(self.at());
+        let counts = &self.counts;
+        assert_eq!(
+            [
+                seen.accepted,
+                seen.refused(),
+                seen.started,
+                seen.completed,
+                seen.failed,
+                seen.timed_out
+            ],
+            [
+                counts.accepted,
+                counts.refused,
+                counts.started,
+                counts.completed,
+                counts.failed,
+                counts.timed_out
+            ],
+        );
+        assert_eq!(seen.submitted, seen.accepted + seen.refused());
+        assert_eq!(
+            [seen.cancelled, seen.panicked, seen.stale],
+            [counts.cancelled, counts.panicked, counts.stale]
+        );
+        let abandoned = self
+            .running
+            .values()
+            .filter(|run| run.settled.is_some())
+            .count();
+        assert_eq!(
+            [
+                seen.queued as usize,
+                seen.running as usize,
+                seen.abandoned as usize
+            ],
+            [
+                self.waiting.len(),
+                self.running.len() - abandoned,
+                abandoned
+            ]
+        );
+        assert_eq!(
+            seen.accepted,
+            seen.completed
+                + seen.failed
+                + seen.timed_out
+                + seen.cancelled
+                + u64::from(seen.queued + seen.running)
+        );
+    }
+
+    /// Lets everything end: nothing may be left, and every slot must be free again.
+    fn end(mut self) {
+        while let Some(bits) = self.random.key_of(&self.held) {
+            self.finish_one(bits, Outcome::Success);
+        }
+        while !self.waiting.is_empty() {
+            self.abort_next();
+        }
+        self.abort_next();
+        self.compare();
+        assert_eq!(self.pool.poll(Instant::MAX).next(), None);
+    }
+
+    fn settled_waiting(&mut self, done: &Completion<u64>, bits: u64, job: &Job, result: Settled) {
+        let wait = since(self.now, job.submitted);
+        let expected = Completion {
+            job: job.id,
+            handle: Handle::from_bits(bits),
+            result,
+            wait,
+            run: Duration::ZERO,
+            total: wait,
+            attempt: 0,
+            worker: None,
+        };
+        assert_eq!(*done, expected);
+        self.settled(bits, result);
+    }
+
+    fn settled(&mut self, bits: u64, result: Settled) {
+        match result {
+            Settled::Completed => self.counts.completed += 1,
+            Settled::Failed(failure) => {
+                self.counts.failed += 1;
+                self.counts.panicked += u64::from(failure == Failure::Panic);
+            }
+            Settled::TimedOut(_) => self.counts.timed_out += 1,
+            Settled::Cancelled => self.counts.cancelled += 1,
+        }
+        self.stale.push(Handle::from_bits(bits));
+    }
+
+    /// The timer that is due first; of equal ones that of the first slot.
+    fn first_timer(&self) -> Option<(u64, u64)> {
+        let waiting = self
+            .waiting
+            .iter()
+            .map(|(&bits, job)| (job.waiting_due().0, bits));
+        let running = self.running.iter().filter(|(_, run)| run.settled.is_none());
+        let running = running.map(|(&bits, run)| (due(run.deadline), bits));
+        waiting
+            .chain(running)
+            .filter(|&(at, _)| at != u64::MAX)
+            .min_by_key(|&(at, bits)| (at, Handle::from_bits(bits).index()))
+    }
+
+    fn next_due(&self) -> Option<Instant> {
+        self.first_timer().map(|(at, _)| Instant::from_micros(at))
+    }
+
+    fn in_flight(&self) -> usize {
+        self.waiting.len()
+            + self
+                .running
+                .values()
+                .filter(|run| run.settled.is_none())
+                .count()
+    }
+
+    fn at(&self) -> Instant {
+        Instant::from_micros(self.now)
+    }
+}
+
+trait Next {
+    fn next(self) -> Option<Instant>;
+}
+
+impl Next for Poll<u64> {
+    fn next(self) -> Option<Instant> {
+        let Poll::Idle { next } = self else {
+            panic!("{self:?} at the end")
+        };
+        next
+    }
+}
+
+fn after(now: u64, timeout: Option<Duration>) -> u64 {
+    timeout.map_or(u64::MAX, |timeout| {
+        now.saturating_add(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX))
+    })
+}
+
+fn since(now: u64, earlier: u64) -> Duration {
+    Duration::from_micros(now.saturating_sub(earlier))
+}
+
+/// A deadline as the timers keep it.
+fn due(at: u64) -> u64 {
+    if at == u64::MAX {
+        at
+    } else {
+        at.div_ceil(TICK) * TICK
+    }
+}
+
+fn is_due(at: u64, now: u64) -> bool {
+    at != u64::MAX && at <= now / TICK * TICK
+}
