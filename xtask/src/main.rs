@@ -1,3 +1,92 @@
 //! The one entry point of the repository: set-up, build, test, demo.
 
-fn main() {}
+mod build;
+mod demo;
+mod fresh;
+mod pack;
+mod process;
+mod setup;
+mod test;
+mod toolchain;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Set-up, build, test and demo of weirpool: `cargo xtask <command>`.
+#[derive(Parser)]
+#[command(name = "cargo xtask")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Build the page, serve it on this machine, and open it in a browser.
+    Demo {
+        /// The port to listen on; a free one if not given.
+        #[arg(long)]
+        port: Option<u16>,
+        /// Do not open a browser.
+        #[arg(long)]
+        no_open: bool,
+        /// Serve the page as it was last built.
+        #[arg(long)]
+        no_build: bool,
+    },
+    /// Run every check and test, and end with one line: N passed, N failed.
+    Test {
+        /// Run the long tests too.
+        #[arg(long)]
+        long: bool,
+    },
+    /// Measure in Chromium against a hand-written pool and other packages.
+    Bench,
+    /// Build the npm package (target/npm/weirpool) and the page (web/dist).
+    Build,
+    /// Build, check and pack the npm package: target/npm/weirpool-VERSION.tgz.
+    Pack,
+    /// Install what building and testing need, and nothing else.
+    Setup,
+}
+
+fn main() -> ExitCode {
+    match perform(Arguments::parse().task) {
+        Ok(true) => ExitCode::SUCCESS,
+        // The summary has said it.
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether what was checked is good.
+fn perform(task: Task) -> Result<bool> {
+    match task {
+        Task::Demo {
+            port,
+            no_open,
+            no_build,
+        } => demo::demo(port, !no_open, !no_build)?,
+        Task::Test { long } => return test::test(long),
+        Task::Bench => bench()?,
+        Task::Build => build::build()?,
+        Task::Pack => drop(pack::pack()?),
+        Task::Setup => println!("Everything is there.\n{}", setup::by_hand(setup::setup()?)?),
+    }
+    Ok(true)
+}
+
+fn bench() -> Result<()> {
+    setup::setup()?;
+    build::build_package()?;
+    let mut bench = process::command("npm", &toolchain::root().join("tests"));
+    if let Some(chrome) = toolchain::chrome() {
+        bench.env("CHROME", chrome);
+    }
+    process::run(bench.args(["run", "bench"]))
+}
