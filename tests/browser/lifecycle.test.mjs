@@ -304,3 +304,32 @@ test('pools made and closed again and again leave nothing behind', {}, async (pa
   assert.ok(memory.at(-1) <= memory[3], `memory grew: ${memory}`);
   assert.equal(workers, 0, 'no worker is left');
 });
+
+test('events tell what happens', {}, async (page) => {
+  const { names, details } = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, queue: { capacity: 1 }, breaker: { consecutive: 1, pause: 60_000 } });
+    const names = [];
+    const details = {};
+    for (const name of ['jobqueued', 'jobstart', 'jobend', 'refused', 'breakerchange', 'saturated', 'drain', 'workerexit', 'close'])
+      pool.addEventListener(name, ({ detail }) => {
+        names.push(name);
+        details[name] = detail && { id: detail.id, job: detail.job, ok: detail.ok, from: detail.from, to: detail.to, code: detail.error?.code, mode: detail.mode };
+      });
+    const busy = await occupy(pool, 1);
+    const queued = pool.run('echo', 1);
+    await outcome(pool.run('echo', 2)); // no room
+    await busy.release();
+    await within(queued);
+    await outcome(pool.run('simulate', { duration: 0, outcome: 'error' }));
+    await until(() => names.includes('breakerchange'), 'the change of the breaker is told');
+    await within(pool.close());
+    return { names, details };
+  });
+  for (const name of ['jobqueued', 'jobstart', 'jobend', 'refused', 'breakerchange', 'saturated', 'drain', 'workerexit', 'close'])
+    assert.ok(names.includes(name), `${name} was heard of`);
+  assert.equal(names.filter((name) => name === 'jobend').length, 3);
+  assert.equal(details.refused.code, 'ERR_QUEUE_FULL');
+  assert.deepEqual([details.breakerchange.from, details.breakerchange.to], ['closed', 'open']);
+  assert.deepEqual([details.jobend.job, details.jobend.ok, details.jobend.code], ['simulate', false, 'ERR_JOB_FAILED']);
+  assert.equal(details.close.mode, 'drain');
+});

@@ -232,3 +232,38 @@ test('a handler that ignores its cancellation is killed after killGrace', {}, as
   assert.deepEqual([result.stats.resets, result.stats.cancelled, result.stats.failed], [1, 1, 0]);
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });
+
+test('large inputs survive a reset: queued, being copied in, and waiting', trap, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const bytes = await fetchBytes(20_000_000, 3);
+    const digest = hex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes)));
+    const small = hex(new Uint8Array(await crypto.subtle.digest('SHA-256', bytes.subarray(0, 3_000_000))));
+    const blocker = (await occupy(pool, 1)).jobs[0];
+    const culprit = outcome(pool.run('simulate', { duration: 0, outcome: 'trap' }, { priority: 'critical' }));
+    const queued = pool.run('sha256', bytes.subarray(0, 3_000_000));
+    await until(() => queued.state === 'queued', 'the input is in');
+    const copied = [pool.run('sha256', bytes), pool.run('sha256', new Blob([bytes]))];
+    blocker.cancel(); // the trap comes while these are copied in, or soon after
+    const crashed = await culprit;
+    const late = pool.run('sha256', bytes);
+    const values = await within(Promise.all([queued, ...copied, late]), 30_000);
+    return { crashed: crashed.error.code, right: values.map((value, i) => value === (i === 0 ? small : digest)), sums: law(pool.stats()) };
+  });
+  assert.equal(result.crashed, 'ERR_PANIC');
+  assert.deepEqual(result.right, [true, true, true, true]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
+test('a large result on its way out survives a reset', trap, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2 });
+    const bytes = await fetchBytes(30_000_000, 4);
+    const echo = pool.run('echo', bytes);
+    await until(() => pool.stats().completed === 1, 'the result is there');
+    const culprit = outcome(pool.run('simulate', { duration: 0, outcome: 'trap' }));
+    const value = await within(echo, 30_000);
+    return { crashed: (await culprit).error.code, same: value.length === bytes.length && value.every((byte, i) => byte === bytes[i]), after: await within(pool.run('echo', 1)) };
+  });
+  assert.deepEqual(result, { crashed: 'ERR_PANIC', same: true, after: 1 });
+});
