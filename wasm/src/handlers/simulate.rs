@@ -1,0 +1,73 @@
+//! `simulate`: the demo job. It takes a while and ends as it is told.
+
+use std::thread;
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::json;
+use crate::context::{Context, JobError};
+use crate::value::Value;
+
+const TAKES: &str =
+    "{ duration: ms, outcome?: 'success' | 'error' | 'panic' | 'trap' | 'runaway' }";
+
+#[derive(Deserialize)]
+struct Input {
+    /// ms
+    duration: f64,
+    #[serde(default)]
+    outcome: End,
+}
+
+#[derive(Deserialize, Default, Clone, Copy)]
+#[serde(rename_all = "lowercase")]
+enum End {
+    #[default]
+    Success,
+    Error,
+    Panic,
+    Trap,
+    Runaway,
+}
+
+/// Sleeps for `duration`, then succeeds, fails, panics or traps; a runaway never ends by itself and
+/// ignores its cancellation.
+pub fn simulate<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>, JobError> {
+    let Input { duration, outcome } = json::input(input, TAKES)?;
+    if !(duration >= 0.0 && duration <= 86_400_000.0) {
+        return Err(JobError::BadInput(
+            "duration must be from 0 to 86400000 ms".into(),
+        ));
+    }
+    let end = (context.now)() + duration * 1000.0;
+    loop {
+        let left = end - (context.now)();
+        if left <= 0.0 {
+            break;
+        }
+        if context.cancelled() {
+            return Err(JobError::cancelled());
+        }
+        thread::sleep(Duration::from_micros(left.min(1000.0) as u64));
+    }
+    match outcome {
+        End::Success => Ok(Value::none()),
+        End::Error => Err(JobError::failed("simulated failure")),
+        End::Panic => panic!("simulated panic"),
+        End::Trap => trap(),
+        End::Runaway => loop {
+            std::hint::spin_loop();
+        },
+    }
+}
+
+#[cfg(target_arch = "wasm32")]
+fn trap() -> ! {
+    core::arch::wasm32::unreachable()
+}
+
+#[cfg(not(target_arch = "wasm32"))]
+fn trap() -> ! {
+    std::process::abort()
+}

@@ -1,0 +1,36 @@
+//! weirpool's core on a rayon thread pool in web workers: the wasm half of the npm package.
+//!
+//! - [`handlers`], [`Value`], [`Context`], [`JobError`]: what a job is to the function that runs it.
+//! - `record`, `list`: a job's place in shared memory and how it comes back to the page.
+//! - `pool`, `runner`, `threads`: the pool, the task that works for it, the threads under it.
+//! - `heap`, `clock`, `panic`: allocation without a lock on the page, time, caught panics.
+//! - `api`: what the page and the workers call.
+#![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
+// What leaves this crate goes by `api`, to JavaScript.
+#![allow(unreachable_pub)]
+
+#[cfg(target_arch = "wasm32")]
+mod api;
+#[cfg(target_arch = "wasm32")]
+mod clock;
+mod context;
+pub mod handlers;
+#[cfg(target_arch = "wasm32")]
+mod heap;
+pub mod list;
+#[cfg(target_arch = "wasm32")]
+mod panic;
+#[cfg(target_arch = "wasm32")]
+mod pool;
+#[cfg(target_arch = "wasm32")]
+mod record;
+#[cfg(target_arch = "wasm32")]
+mod runner;
+#[cfg(all(test, target_arch = "wasm32"))]
+mod tests;
+#[cfg(target_arch = "wasm32")]
+mod threads;
+mod value;
+
+pub use context::{Context, JobError};
+pub use value::{Kind, Value};

@@ -1,0 +1,323 @@
+//! `SharedPool`: a pool in shared memory, called by the page and by its workers.
+
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
+
+use weirpool_core::error::ConfigError;
+use weirpool_core::pool::{
+    Cancel, Completion, Config, Failure, Finish, Handle, Outcome, Phase as Limit, Poll, Pool,
+    Priority, Refused, Running, Settled, Submit,
+};
+use weirpool_core::time::Instant;
+
+use crate::list::TakeAllList;
+use crate::record::{Fields, OutcomeCode, Phase, Record, Token};
+use crate::threads::Threads;
+use crate::{clock, runner};
+
+/// The most workers of a pool.
+pub const MAX_WORKERS: usize = 64;
+/// The core's slots: a power of its tournament's arity, for one more slot would cost every job another
+/// level. The largest capacity is this less `MAX_WORKERS`.
+const SLOTS: usize = 4096;
+/// More than slots: a settled job's record is in use until the page has read it.
+const TOKENS: usize = 2 * SLOTS;
+
+/// A pool in shared memory.
+pub struct SharedPool {
+    pub core: Pool<Token, SLOTS>,
+    pub records: Box<[Record]>,
+    /// Tokens on their way back to the page.
+    pub completions: TakeAllList,
+    /// 1 while the page sleeps in `Atomics.waitAsync`; whoever turns it to 0 wakes the page.
+    pub doorbell: AtomicI32,
+    /// 1 once the page has given this memory up: workers take no more jobs. Written by the page.
+    pub halt: AtomicU32,
+    /// Runner tasks that exist. The page counts one up before it spawns it; a runner counts itself
+    /// down when it finds nothing to do, and then looks once more (see `wake`).
+    pub runners: AtomicU32,
+    /// What each worker is at, for the page's watchdog.
+    pub workers: Box<[WorkerState]>,
+    pub threads: Threads,
+    /// Which token holds a slot of the core. Written and read by the page's thread alone.
+    token_of_slot: Box<[AtomicU32]>,
+}
+
+/// What a worker is at. Written by the worker alone, read by the page.
+#[repr(C)]
+#[derive(Default)]
+pub struct WorkerState {
+    /// Token + 1 of the job it runs, or 0.
+    pub token: AtomicU32,
+    /// When it started that job: ms on the page's clock, modulo 2³².
+    pub started: AtomicU32,
+    /// Jobs it has run, modulo 2³².
+    pub done: AtomicU32,
+    /// An [`Activity`].
+    pub activity: AtomicU32,
+}
+
+impl WorkerState {
+    pub fn set_activity(&self, activity: Activity) {
+        self.activity.store(activity as u32, Ordering::Relaxed);
+    }
+
+    /// Notes the start of a job at `now` (µs).
+    pub fn begin(&self, token: Token, now: f64) {
+        self.started
+            .store((now / 1000.0) as u64 as u32, Ordering::Relaxed);
+        // Release: who sees the token sees its start.
+        self.token.store(token + 1, Ordering::Release);
+    }
+
+    /// Notes the end of a job.
+    pub fn end(&self) {
+        self.token.store(0, Ordering::Relaxed);
+        let done = self.done.load(Ordering::Relaxed).wrapping_add(1);
+        self.done.store(done, Ordering::Relaxed);
+    }
+}
+
+/// A worker's life.
+#[repr(u32)]
+pub enum Activity {
+    Idle = 1,
+    Busy = 2,
+    Left = 3,
+}
+
+impl SharedPool {
+    pub fn new(config: Config, workers: usize) -> Result<Self, ConfigError> {
+        Ok(Self {
+            core: Pool::try_new(config)?,
+            records: (0..TOKENS).map(|_| Record::new()).collect(),
+            completions: TakeAllList::new(),
+            doorbell: AtomicI32::new(0),
+            halt: AtomicU32::new(0),
+            runners: AtomicU32::new(0),
+            workers: (0..workers).map(|_| WorkerState::default()).collect(),
+            threads: Threads::new(),
+            token_of_slot: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
+        })
+    }
+
+    /// Submits the job that the page wrote into the token's record.
+    pub fn submit(&'static self, token: Token, now: f64) -> Result<(), Refused<Token>> {
+        let record = &self.records[token as usize];
+        // SAFETY: the page holds the token.
+        let fields = unsafe { record.fields() };
+        fields.submitted = now;
+        record.set_phase(Phase::Queued);
+        let handle = self
+            .core
+            .submit(token, options(fields), clock::instant(now))
+            .inspect_err(|_| record.set_phase(Phase::Free))?;
+        self.admitted(token, handle);
+        Ok(())
+    }
+
+    /// Takes a job over from before a reset: no gates, its age is kept. False when there is no room.
+    pub fn adopt(&'static self, token: Token) -> bool {
+        let record = &self.records[token as usize];
+        // SAFETY: the page holds the token.
+        let fields = unsafe { record.fields() };
+        record.set_phase(Phase::Queued);
+        let submitted = clock::instant(fields.submitted);
+        let now = clock::instant(clock::now());
+        match self.core.adopt(token, options(fields), submitted, now) {
+            Ok(handle) => {
+                self.admitted(token, handle);
+                true
+            }
+            Err(_) => {
+                record.set_phase(Phase::Free);
+                false
+            }
+        }
+    }
+
+    fn admitted(&'static self, token: Token, handle: Handle) {
+        // The record may be a worker's by now: the handle stays on the page's side of it.
+        self.token_of_slot[handle.index()].store(token, Ordering::Relaxed);
+        self.records[token as usize].set_handle(handle);
+        self.wake();
+    }
+
+    /// Spawns a runner if a job waits and a worker is free for it.
+    ///
+    /// No wake-up is lost: a submission pushes its job and then reads `runners`; a runner that found
+    /// nothing lowers `runners` and then reads the queue. `Pool::wants_worker` begins with the fence
+    /// that lets one of them see the other.
+    pub fn wake(&'static self) {
+        if self.enlist() {
+            self.threads.spawn(move || runner::run(self));
+        }
+    }
+
+    /// As `wake`, after something that lets several jobs run at once.
+    pub fn wake_all(&'static self) {
+        for _ in 0..self.workers.len() {
+            self.wake();
+        }
+    }
+
+    /// Counts one more runner if a job may run and not all workers have one.
+    pub fn enlist(&self) -> bool {
+        if !self.core.wants_worker() || self.halt.load(Ordering::Relaxed) != 0 {
+            return false;
+        }
+        let most = self.workers.len() as u32;
+        let mut runners = self.runners.load(Ordering::Relaxed);
+        while runners < most {
+            match self.runners.compare_exchange_weak(
+                runners,
+                runners + 1,
+                Ordering::Relaxed,
+                Ordering::Relaxed,
+            ) {
+                Ok(_) => return true,
+                Err(now) => runners = now,
+            }
+        }
+        false
+    }
+
+    /// Cancels a job. `None`: it is settled already.
+    pub fn cancel(&self, token: Token) -> Option<Cancelled> {
+        let record = &self.records[token as usize];
+        match self
+            .core
+            .cancel(record.handle(), clock::instant(clock::now()))
+        {
+            Cancel::Removed(_) => {
+                record.set_phase(Phase::Free);
+                Some(Cancelled::Removed)
+            }
+            Cancel::Signalled => {
+                record.set_cancelled();
+                Some(Cancelled::Signalled)
+            }
+            Cancel::Stale => None,
+        }
+    }
+
+    /// Settles what is due. Returns the token of a running job that passed its deadline, if there is
+    /// one; queued jobs go on the completions list.
+    pub fn poll(&self) -> Result<(Token, OutcomeCode), f64> {
+        let now = clock::instant(clock::now());
+        loop {
+            match self.core.poll(now) {
+                Poll::Settled(completion) => self.settle(completion),
+                Poll::TimedOut(expired) => {
+                    let token = self.token_of_slot[expired.handle.index()].load(Ordering::Relaxed);
+                    self.records[token as usize].set_cancelled();
+                    return Ok((token, timeout_code(expired.phase)));
+                }
+                Poll::Idle { next } => {
+                    return Err(next.map_or(f64::INFINITY, |at| at.as_micros() as f64));
+                }
+            }
+        }
+    }
+
+    /// Removes one queued job, as cancelled.
+    pub fn abort_next(&self) -> Option<Token> {
+        let completion = self.core.abort_next(clock::instant(clock::now()))?;
+        self.records[completion.job as usize].set_phase(Phase::Free);
+        Some(completion.job)
+    }
+
+    /// Sends a settled job back to the page. The caller holds its token.
+    pub fn settle(&self, completion: Completion<Token>) {
+        let token = completion.job;
+        let record = &self.records[token as usize];
+        // SAFETY: the caller holds the token.
+        let fields = unsafe { record.fields() };
+        match completion.result {
+            Settled::Completed => fields.outcome = OutcomeCode::Completed as u32,
+            // The runner wrote which kind of failure it was, beside its output.
+            Settled::Failed(Failure::CircuitOpen { retry_after }) => {
+                fields.outcome = OutcomeCode::CircuitOpen as u32;
+                fields.retry_after = retry_after.as_micros() as f64;
+            }
+            Settled::Failed(_) => {}
+            Settled::TimedOut(phase) => fields.outcome = timeout_code(phase) as u32,
+            Settled::Cancelled => fields.outcome = OutcomeCode::Cancelled as u32,
+        }
+        fields.wait = completion.wait.as_micros() as f64;
+        fields.run = completion.run.as_micros() as f64;
+        fields.total = completion.total.as_micros() as f64;
+        fields.attempt = completion.attempt;
+        self.give_back(token);
+    }
+
+    /// Sends a token back to the page whose job was settled before.
+    fn release(&self, token: Token) {
+        let record = &self.records[token as usize];
+        // SAFETY: the caller holds the token.
+        unsafe {
+            record.free_output();
+            record.fields().outcome = OutcomeCode::Released as u32;
+        }
+        self.give_back(token);
+    }
+
+    fn give_back(&self, token: Token) {
+        self.records[token as usize].complete(token, &self.completions);
+        self.ring();
+    }
+
+    /// Wakes the page if it sleeps.
+    ///
+    /// The page arms the doorbell and then looks at the list once more; a worker pushes and then
+    /// looks at the doorbell. The swap and the page's `Atomics` are sequentially consistent, so one
+    /// of them sees the other.
+    fn ring(&self) {
+        fence(Ordering::SeqCst);
+        if self.doorbell.load(Ordering::Relaxed) != 0
+            && self.doorbell.swap(0, Ordering::SeqCst) != 0
+        {
+            crate::threads::notify(&self.doorbell);
+        }
+    }
+
+    pub fn finish(&self, running: Running<Token>, outcome: Outcome, now: Instant) {
+        match self.core.finish(running, outcome, now) {
+            Finish::Settled(completion) => self.settle(completion),
+            Finish::Stale(token) => self.release(token),
+        }
+    }
+}
+
+/// What a cancellation did.
+pub enum Cancelled {
+    /// The job was queued; its token is the page's again.
+    Removed,
+    /// The job runs; its token comes back when its handler has returned.
+    Signalled,
+}
+
+fn options(fields: &Fields) -> Submit {
+    let limit = |us: f64| {
+        us.is_finite()
+            .then(|| core::time::Duration::from_micros(us as u64))
+    };
+    Submit {
+        priority: match fields.priority {
+            0 => Priority::Low,
+            2 => Priority::High,
+            3 => Priority::Critical,
+            _ => Priority::Normal,
+        },
+        queue_timeout: limit(fields.queue_timeout),
+        run_timeout: limit(fields.run_timeout),
+        total_timeout: limit(fields.total_timeout),
+    }
+}
+
+fn timeout_code(phase: Limit) -> OutcomeCode {
+    match phase {
+        Limit::Queue => OutcomeCode::TimedOutQueue,
+        Limit::Run => OutcomeCode::TimedOutRun,
+        Limit::Total => OutcomeCode::TimedOutTotal,
+    }
+}

@@ -1,0 +1,323 @@
+//! `Record`: one job's place in shared memory, written by the page and by the worker in turn.
+//!
+//! The page addresses a record by its token (its index) and reads and writes the fields by offset,
+//! without a call into wasm; `wasm/ts/record.ts` holds the same offsets. Ownership goes round:
+//!
+//! 1. the page fills a free record and submits its token (published by the core's queue),
+//! 2. the worker that takes the token owns everything but `phase` and `cancelled`,
+//! 3. it pushes the token on the completions list (Release) and the page owns it again (Acquire).
+//!
+//! So only `phase` and `cancelled`, which both sides touch at once, are atomic.
+
+use core::cell::UnsafeCell;
+use core::mem::{self, ManuallyDrop, offset_of};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use core::{ptr, slice};
+use std::borrow::Cow;
+
+use weirpool_core::pool::Handle;
+
+use crate::list::TakeAllList;
+use crate::value::{Kind, Value};
+
+/// The index of a record: what the core's queue carries.
+pub type Token = u32;
+
+/// Inputs and outputs up to this many bytes lie in the record itself and allocate nothing.
+pub const INLINE_BYTES: usize = 48;
+
+/// One job's place in shared memory; see the module.
+#[repr(C, align(64))]
+pub struct Record {
+    /// Link on the completions list: the next token + 1, or 0. Belongs to whoever holds the token.
+    next: UnsafeCell<u32>,
+    /// A [`Phase`]. The page writes `Queued`; the worker moves it on by compare-and-swap, and so
+    /// does the page when it carries the job over a reset: exactly one of them gets the job.
+    phase: AtomicU32,
+    /// 1 once the job is settled while its handler may still run. Written by the page's thread,
+    /// read by the handler.
+    cancelled: AtomicU32,
+    /// The number of the job's handler. Written by the page, only read here.
+    handler: AtomicU32,
+    fields: UnsafeCell<Fields>,
+    /// The core's handle ([`Handle::to_bits`]). The page's thread alone writes and reads it.
+    handle: AtomicU64,
+    /// A small input; then a small output.
+    inline: UnsafeCell<[u8; INLINE_BYTES]>,
+}
+
+/// The fields that have one owner at a time.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct Fields {
+    kind: u32,
+    input: u32,
+    input_len: u32,
+    output_kind: u32,
+    pub outcome: u32,
+    output: u32,
+    output_len: u32,
+    /// The capacity of the output's own block; 0 when the output lies inline or is the input.
+    output_capacity: u32,
+    pub worker: u32,
+    pub attempt: u32,
+    pub priority: u32,
+    /// The page's own.
+    page: u32,
+    /// µs; infinite for none.
+    pub queue_timeout: f64,
+    pub run_timeout: f64,
+    pub total_timeout: f64,
+    /// µs on the page's clock.
+    pub submitted: f64,
+    pub started: f64,
+    /// µs.
+    pub wait: f64,
+    pub run: f64,
+    pub total: f64,
+    pub retry_after: f64,
+}
+
+// The offsets that the page uses (`wasm/ts/record.ts`).
+const FIELDS: usize = offset_of!(Record, fields);
+const _: () = {
+    assert!(size_of::<Record>() == 192);
+    assert!(offset_of!(Record, phase) == 4 && offset_of!(Record, cancelled) == 2 * 4);
+    assert!(offset_of!(Record, handler) == 3 * 4 && FIELDS == 4 * 4);
+    assert!(FIELDS + offset_of!(Fields, page) == 15 * 4);
+    assert!(FIELDS + offset_of!(Fields, queue_timeout) == 64);
+    assert!(Record::INLINE_OFFSET == 144);
+};
+
+// SAFETY: the fields have one owner at a time, handed over as the module describes.
+unsafe impl Sync for Record {}
+// SAFETY: a record holds plain numbers; its output block may be freed by any thread.
+unsafe impl Send for Record {}
+
+/// Where a record stands; the page reads it at a reset.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum Phase {
+    /// The page's.
+    Free = 0,
+    /// Submitted; no worker has it.
+    Queued = 1,
+    /// A worker runs it.
+    Running = 2,
+    /// On the completions list, or about to be.
+    Done = 3,
+}
+
+/// How a job ended, as the page reads it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u32)]
+pub enum OutcomeCode {
+    Completed = 0,
+    /// The output is the error as JSON.
+    Error = 1,
+    /// The output is message and location as JSON.
+    Panic = 2,
+    CircuitOpen = 3,
+    TimedOutQueue = 4,
+    TimedOutRun = 5,
+    TimedOutTotal = 6,
+    Cancelled = 7,
+    /// Settled earlier; this only gives the token back.
+    Released = 8,
+    /// A JavaScript handler's result cannot travel; the output is the error as JSON. Written by the
+    /// worker's TypeScript alone.
+    #[expect(dead_code)]
+    BadOutput = 9,
+    /// The input was not what the handler takes; the output is the error as JSON.
+    BadInput = 10,
+}
+
+impl Record {
+    pub const INLINE_OFFSET: usize = offset_of!(Record, inline);
+
+    pub fn new() -> Self {
+        Self {
+            next: UnsafeCell::new(0),
+            phase: AtomicU32::new(Phase::Free as u32),
+            cancelled: AtomicU32::new(0),
+            handler: AtomicU32::new(0),
+            fields: UnsafeCell::new(Fields {
+                kind: 0,
+                input: 0,
+                input_len: 0,
+                output_kind: 0,
+                outcome: 0,
+                output: 0,
+                output_len: 0,
+                output_capacity: 0,
+                worker: 0,
+                attempt: 0,
+                priority: 0,
+                page: 0,
+                queue_timeout: f64::INFINITY,
+                run_timeout: f64::INFINITY,
+                total_timeout: f64::INFINITY,
+                submitted: 0.0,
+                started: 0.0,
+                wait: 0.0,
+                run: 0.0,
+                total: 0.0,
+                retry_after: 0.0,
+            }),
+            handle: AtomicU64::new(0),
+            inline: UnsafeCell::new([0; INLINE_BYTES]),
+        }
+    }
+
+    /// The fields, for their owner.
+    ///
+    /// # Safety
+    /// The caller holds the token: no other thread touches the fields, and the caller keeps no
+    /// other borrow of them.
+    #[allow(clippy::mut_from_ref)]
+    pub unsafe fn fields(&self) -> &mut Fields {
+        // SAFETY: exclusive by the caller's promise.
+        unsafe { &mut *self.fields.get() }
+    }
+
+    pub fn handler(&self) -> u32 {
+        self.handler.load(Ordering::Relaxed)
+    }
+
+    pub fn handle(&self) -> Handle {
+        Handle::from_bits(self.handle.load(Ordering::Relaxed))
+    }
+
+    pub fn set_handle(&self, handle: Handle) {
+        self.handle.store(handle.to_bits(), Ordering::Relaxed);
+    }
+
+    /// The worker's half of the race for a queued job; false when the page carries it over a reset.
+    pub fn start(&self) -> bool {
+        self.phase
+            .compare_exchange(
+                Phase::Queued as u32,
+                Phase::Running as u32,
+                Ordering::AcqRel,
+                Ordering::Relaxed,
+            )
+            .is_ok()
+    }
+
+    pub fn set_phase(&self, phase: Phase) {
+        self.phase.store(phase as u32, Ordering::Release);
+    }
+
+    /// Tells the running handler that nobody waits for it any more.
+    pub fn set_cancelled(&self) {
+        self.cancelled.store(1, Ordering::Relaxed);
+    }
+
+    pub fn is_cancelled(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) != 0
+    }
+
+    /// Puts this record's token on the completions list.
+    pub fn complete(&self, token: Token, completions: &TakeAllList) {
+        self.set_phase(Phase::Done);
+        completions.push(token + 1, |next| {
+            // SAFETY: `next` belongs to the holder of the token until the push succeeds.
+            unsafe { *self.next.get() = next }
+        });
+    }
+
+    /// The job's input.
+    ///
+    /// # Safety
+    /// The caller holds the token for as long as the value lives, and the page wrote a valid
+    /// address and length.
+    pub unsafe fn input(&self) -> Value<'_> {
+        // SAFETY: by the caller's promise; an empty input has no address to speak of.
+        unsafe {
+            let fields = &*self.fields.get();
+            let bytes = if fields.input_len == 0 {
+                &[]
+            } else {
+                slice::from_raw_parts(
+                    ptr::with_exposed_provenance(fields.input as usize),
+                    fields.input_len as usize,
+                )
+            };
+            Value {
+                kind: Kind::from_code(fields.kind),
+                bytes: Cow::Borrowed(bytes),
+            }
+        }
+    }
+
+    /// Stores the result: inline when small, in place when borrowed from the input, else as a block
+    /// that `free_output` gives back.
+    ///
+    /// # Safety
+    /// The caller holds the token and no borrow of the fields.
+    pub unsafe fn set_output(&self, output: Value<'_>) {
+        let length = output.bytes.len();
+        let (address, capacity) = if length <= INLINE_BYTES {
+            let inline = self.inline.get().cast::<u8>();
+            // SAFETY: both hold that many bytes. The output may be these very bytes (an echo of an
+            // inline input): `copy` allows overlap.
+            unsafe { ptr::copy(output.bytes.as_ptr(), inline, length) };
+            (inline.expose_provenance(), 0)
+        } else {
+            match output.bytes {
+                Cow::Borrowed(bytes) => (bytes.as_ptr().expose_provenance(), 0),
+                Cow::Owned(bytes) => {
+                    let mut bytes = ManuallyDrop::new(bytes);
+                    (bytes.as_mut_ptr().expose_provenance(), bytes.capacity())
+                }
+            }
+        };
+        // SAFETY: by the caller's promise.
+        let fields = unsafe { self.fields() };
+        fields.output_kind = output.kind as u32;
+        fields.output = address as u32;
+        fields.output_len = length as u32;
+        fields.output_capacity = capacity as u32;
+    }
+
+    /// Frees the output's block, if it has one.
+    ///
+    /// # Safety
+    /// As [`Self::fields`].
+    pub unsafe fn free_output(&self) {
+        // SAFETY: by the caller's promise.
+        let fields = unsafe { self.fields() };
+        let capacity = mem::take(&mut fields.output_capacity) as usize;
+        if capacity != 0 {
+            let block = ptr::with_exposed_provenance_mut::<u8>(fields.output as usize);
+            // SAFETY: address and capacity are those of a `Vec<u8>` that `set_output` or
+            // `api::alloc` let go of.
+            drop(unsafe { Vec::from_raw_parts(block, 0, capacity) });
+        }
+    }
+
+    /// Writes a job as the page does.
+    ///
+    /// # Safety
+    /// As [`Self::fields`]; `input` must live until the token has come back.
+    #[cfg(test)]
+    pub unsafe fn write_input(&self, handler: u32, json: &[u8]) {
+        self.handler.store(handler, Ordering::Relaxed);
+        self.cancelled.store(0, Ordering::Relaxed);
+        // SAFETY: by the caller's promise.
+        let fields = unsafe { self.fields() };
+        fields.kind = Kind::Json as u32;
+        fields.input = json.as_ptr().expose_provenance() as u32;
+        fields.input_len = json.len() as u32;
+    }
+
+    /// The link to the next record on the completions list.
+    ///
+    /// # Safety
+    /// As [`Self::fields`].
+    #[cfg(test)]
+    pub unsafe fn next(&self) -> u32 {
+        // SAFETY: by the caller's promise.
+        unsafe { *self.next.get() }
+    }
+}

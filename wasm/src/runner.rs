@@ -1,0 +1,178 @@
+//! The runner: the rayon task that takes jobs and runs them until there is none.
+//!
+//! One task a running permit, not one a job: an idle worker sleeps in rayon, the limit moves while
+//! running, and a job's own `par_iter` finds the pool's other threads.
+
+use std::cell::Cell;
+use std::sync::atomic::Ordering;
+
+use serde::Serialize;
+use weirpool_core::pool::{Outcome, Running, Take, WorkerId};
+
+use crate::context::{Context, JobError};
+use crate::handlers::BUILT_IN;
+use crate::pool::{Activity, SharedPool, WorkerState};
+use crate::record::{OutcomeCode, Record, Token};
+use crate::value::{Kind, Value};
+use crate::{clock, panic, threads};
+
+/// Runs jobs until the pool has none.
+pub fn run(pool: &'static SharedPool) {
+    if IN_JOB.get() {
+        // A job of this thread waits for rayon tasks of its own and got this one instead. Running
+        // other jobs inside it would delay it without bound; its runner goes on when it is done.
+        pool.runners.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    let worker = threads::worker();
+    let state = &pool.workers[usize::from(worker)];
+    state.set_activity(Activity::Busy);
+    let mut now = clock::now();
+    // A memory that the page has given up settles nothing any more.
+    while pool.halt.load(Ordering::Relaxed) == 0 {
+        match pool.core.take(WorkerId(worker), clock::instant(now)) {
+            Take::Job(running) => match run_job(pool, state, running, now) {
+                Some(end) => now = end,
+                None => return,
+            },
+            Take::Settled(completion) => pool.settle(completion),
+            Take::Empty { .. } => {
+                state.set_activity(Activity::Idle);
+                // The other half of `SharedPool::wake`.
+                pool.runners.fetch_sub(1, Ordering::Relaxed);
+                if !pool.enlist() {
+                    return;
+                }
+                state.set_activity(Activity::Busy);
+                now = clock::now();
+            }
+        }
+    }
+}
+
+thread_local! {
+    static IN_JOB: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Runs one job; returns the time at its end, or `None` when the page has carried the job over to
+/// another memory.
+fn run_job(
+    pool: &SharedPool,
+    state: &WorkerState,
+    running: Running<Token>,
+    now: f64,
+) -> Option<f64> {
+    let token = *running.job();
+    let record = &pool.records[token as usize];
+    if !record.start() {
+        return None;
+    }
+    state.begin(token, now);
+    let deadline = running
+        .deadline()
+        .map_or(f64::INFINITY, |at| at.as_micros() as f64);
+    {
+        // SAFETY: the token was taken from the queue: it is ours until it is given back.
+        let fields = unsafe { record.fields() };
+        fields.started = now;
+        fields.worker = u32::from(threads::worker());
+        fields.attempt = running.attempt();
+    }
+    let context = Context {
+        cancelled: &|| record.is_cancelled() || pool.halt.load(Ordering::Relaxed) != 0,
+        now: clock::now,
+        deadline,
+        attempt: running.attempt(),
+    };
+    IN_JOB.set(true);
+    let outcome = execute(record, token, &context);
+    IN_JOB.set(false);
+    let end = clock::now();
+    state.end();
+    pool.finish(running, outcome, clock::instant(end));
+    Some(end)
+}
+
+/// Runs the job's handler and writes what came of it into the record.
+fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome {
+    let number = record.handler() as usize;
+    let Some((_, handler)) = BUILT_IN.get(number) else {
+        return match threads::call_javascript(number as u32, token) {
+            Ok(0) => Outcome::Success,
+            Ok(_) => Outcome::Failure,
+            Err(message) => fail(record, OutcomeCode::Error, &Thrown::error(&message)),
+        };
+    };
+    // SAFETY: the token is ours until it is given back, which is after this borrow.
+    let input = unsafe { record.input() };
+    match panic::catch(|| handler(&input, context)) {
+        Ok(Ok(output)) => {
+            // SAFETY: the token is ours, and no borrow of the fields is alive.
+            unsafe { record.set_output(output) };
+            Outcome::Success
+        }
+        Ok(Err(JobError::Failed { name, message })) => fail(
+            record,
+            OutcomeCode::Error,
+            &Thrown {
+                name,
+                message: &message,
+            },
+        ),
+        Ok(Err(JobError::BadInput(message))) => {
+            fail(record, OutcomeCode::BadInput, &Thrown::error(&message));
+            // The caller's mistake says nothing about the handler's health.
+            Outcome::Ignored
+        }
+        Err(panic) => {
+            let seen = Panicked {
+                message: &panic.message,
+                location: &panic.location,
+            };
+            fail(record, OutcomeCode::Panic, &seen);
+            Outcome::Panic
+        }
+    }
+}
+
+/// A handler's error as the page reads it.
+#[derive(Serialize)]
+struct Thrown<'a> {
+    name: &'a str,
+    message: &'a str,
+}
+
+impl<'a> Thrown<'a> {
+    const fn error(message: &'a str) -> Self {
+        Self {
+            name: "Error",
+            message,
+        }
+    }
+}
+
+/// A panic as the page reads it.
+#[derive(Serialize)]
+struct Panicked<'a> {
+    message: &'a str,
+    location: &'a str,
+}
+
+fn fail(record: &Record, code: OutcomeCode, error: &impl Serialize) -> Outcome {
+    // A message that is too long for the buffer is left out rather than cut inside an escape.
+    let mut json = vec![0; 8 * 1024];
+    let length = serde_json_core::to_slice(error, &mut json).unwrap_or_else(|_| {
+        let short = Thrown::error("the error's message is longer than 8 KiB");
+        serde_json_core::to_slice(&short, &mut json).expect("fits")
+    });
+    json.truncate(length);
+    // SAFETY: the token is ours, and no borrow of the fields is alive.
+    unsafe {
+        record.set_output(Value {
+            kind: Kind::Json,
+            bytes: json.into(),
+        });
+        record.fields().outcome = code as u32;
+    }
+    Outcome::Failure
+}

@@ -1,0 +1,197 @@
+//! The classic scenario and the shared-memory protocol, in a real browser with real threads:
+//! `wasm-pack test --headless --chrome`.
+//!
+//! There is no worker file of ours in the test page: `wasm-bindgen-rayon` starts its own workers,
+//! and the pools here run on rayon's global pool. The npm package's own start-up, and everything in
+//! TypeScript, is tested from outside (`tests/browser`).
+
+use std::cell::Cell;
+use std::time::Duration;
+
+use wasm_bindgen_futures::JsFuture;
+use wasm_bindgen_test::{wasm_bindgen_test, wasm_bindgen_test_configure};
+use weirpool_core::pool::{Config, Refused};
+
+use crate::pool::{Cancelled, SharedPool};
+use crate::record::{OutcomeCode, Token};
+use crate::{clock, handlers};
+
+wasm_bindgen_test_configure!(run_in_browser);
+
+const WORKERS: usize = 5;
+
+/// A pool on rayon's global threads, which the first caller starts.
+async fn pool(config: Config) -> &'static SharedPool {
+    thread_local!(static STARTED: Cell<bool> = const { Cell::new(false) });
+    if !STARTED.replace(true) {
+        let page = web_sys::window().expect("a page");
+        crate::api::enter_page(page.performance().expect("a clock").time_origin());
+        JsFuture::from(wasm_bindgen_rayon::init_thread_pool(WORKERS))
+            .await
+            .expect("the threads start");
+    }
+    let pool = Box::leak(Box::new(SharedPool::new(config, WORKERS).expect("valid")));
+    pool.threads.use_global();
+    pool
+}
+
+fn config(capacity: usize) -> Config {
+    Config {
+        capacity,
+        limit: WORKERS as u16,
+        most_running: WORKERS as u16,
+        ..Config::DEFAULT
+    }
+}
+
+/// Writes a job into the token's record as the page does.
+fn write(pool: &SharedPool, token: Token, handler: &str, json: &str) {
+    let record = &pool.records[token as usize];
+    let number = handlers::BUILT_IN
+        .iter()
+        .position(|(name, _)| *name == handler)
+        .expect("built in");
+    // SAFETY: this thread is the page and holds the token.
+    unsafe { record.write_input(number as u32, json.as_bytes().to_vec().leak()) };
+}
+
+fn submit(pool: &'static SharedPool, token: Token) -> Result<(), Refused<Token>> {
+    pool.submit(token, clock::now())
+}
+
+/// Waits until `count` jobs have come back; returns their tokens and outcomes, oldest first.
+async fn settled(pool: &SharedPool, count: usize) -> Vec<(Token, u32)> {
+    let mut all = Vec::new();
+    while all.len() < count {
+        let mut batch = Vec::new();
+        let mut next = pool.completions.take_all();
+        while next != 0 {
+            let token = next - 1;
+            let record = &pool.records[token as usize];
+            // SAFETY: this thread is the page, and the token has come back.
+            unsafe {
+                batch.push((token, record.fields().outcome));
+                next = record.next();
+            }
+        }
+        batch.reverse();
+        all.append(&mut batch);
+        while let Ok((token, outcome)) = pool.poll() {
+            all.push((token, outcome as u32));
+        }
+        pause(1).await;
+    }
+    all
+}
+
+#[wasm_bindgen_test]
+async fn the_classic_scenario_settles_every_job() {
+    const JOBS: u32 = 50;
+    let pool = pool(Config {
+        max_in_flight: Some(10),
+        ..config(2 * WORKERS)
+    })
+    .await;
+    let mut submitted = 0;
+    let mut back = Vec::new();
+    while back.len() < JOBS as usize {
+        while submitted < JOBS {
+            // Every tenth fails; durations spread up to 50 ms.
+            let outcome = if submitted % 10 == 9 {
+                "error"
+            } else {
+                "success"
+            };
+            let duration = submitted * 37 % 50;
+            write(
+                pool,
+                submitted,
+                "simulate",
+                &format!(r#"{{"duration":{duration},"outcome":"{outcome}"}}"#),
+            );
+            match submit(pool, submitted) {
+                Ok(()) => submitted += 1,
+                Err(Refused::InFlight(token) | Refused::Full(token)) => {
+                    assert_eq!(token, submitted, "the job comes back with the refusal");
+                    break;
+                }
+                Err(other) => panic!("{other:?}"),
+            }
+        }
+        back.extend(settled(pool, 1).await);
+    }
+    let mut tokens: Vec<_> = back.iter().map(|(token, _)| *token).collect();
+    tokens.sort_unstable();
+    assert_eq!(tokens, (0..JOBS).collect::<Vec<_>>());
+    for (token, outcome) in back {
+        let expected = if token % 10 == 9 {
+            OutcomeCode::Error
+        } else {
+            OutcomeCode::Completed
+        };
+        assert_eq!(outcome, expected as u32, "job {token}");
+    }
+    let metrics = pool.core.snapshot(clock::instant(clock::now())).metrics;
+    assert_eq!((metrics.completed, metrics.failed), (45, 5));
+    assert_eq!((metrics.queued, metrics.running), (0, 0));
+}
+
+#[wasm_bindgen_test]
+async fn a_panic_fails_its_job_alone() {
+    let pool = pool(config(10)).await;
+    for (token, outcome) in ["success", "panic", "success"].iter().enumerate() {
+        let json = format!(r#"{{"duration":1,"outcome":"{outcome}"}}"#);
+        write(pool, token as Token, "simulate", &json);
+        submit(pool, token as Token).expect("admitted");
+    }
+    let mut back = settled(pool, 3).await;
+    back.sort_unstable();
+    let completed = OutcomeCode::Completed as u32;
+    assert_eq!(
+        back,
+        [
+            (0, completed),
+            (1, OutcomeCode::Panic as u32),
+            (2, completed)
+        ]
+    );
+}
+
+#[wasm_bindgen_test]
+async fn a_cancelled_job_gives_its_place_back() {
+    let pool = pool(config(1)).await;
+    pool.core.pause();
+    write(pool, 0, "simulate", r#"{"duration":1}"#);
+    write(pool, 1, "simulate", r#"{"duration":1}"#);
+    submit(pool, 0).expect("admitted");
+    assert!(matches!(submit(pool, 1), Err(Refused::Full(1))));
+    assert!(matches!(pool.cancel(0), Some(Cancelled::Removed)));
+    submit(pool, 1).expect("the place is free at once");
+    pool.core.resume();
+    pool.wake_all();
+    let back = settled(pool, 1).await;
+    assert_eq!(back, [(1, OutcomeCode::Completed as u32)]);
+    assert!(pool.cancel(0).is_none(), "settled already");
+}
+
+#[wasm_bindgen_test]
+async fn a_running_job_is_settled_at_its_deadline_and_its_late_end_is_dropped() {
+    let pool = pool(config(10)).await;
+    write(pool, 0, "simulate", r#"{"duration":2000}"#);
+    // SAFETY: this thread is the page and holds the token.
+    unsafe { pool.records[0].fields() }.run_timeout = Duration::from_millis(20).as_micros() as f64;
+    submit(pool, 0).expect("admitted");
+    // First the deadline; then, when the handler has seen that it is too late, the token.
+    let back = settled(pool, 2).await;
+    let late = [OutcomeCode::TimedOutRun, OutcomeCode::Released];
+    assert_eq!(back, late.map(|outcome| (0, outcome as u32)));
+}
+
+async fn pause(ms: i32) {
+    let page = web_sys::window().expect("a page");
+    let timer = js_sys::Promise::new(&mut |resolve, _| {
+        page.set_timeout_with_callback_and_timeout_and_arguments_0(&resolve, ms)
+            .expect("a timer");
+    });
+    JsFuture::from(timer).await.expect("a timer fires");
+}
