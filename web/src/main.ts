@@ -1,10 +1,11 @@
 /** Puts the page together. */
+import { byId } from './dom';
+import { messageOf } from './format';
 import { setUpExamples, setUpReport } from './jobs/classic';
 import { setUpFiles } from './jobs/files';
 import { setUpMandelbrot } from './jobs/mandelbrot';
 import { setUpSimulate } from './jobs/simulate';
 import { Host } from './pool';
-import { byId } from './dom';
 import { SettingsForm, defaults } from './settings';
 import { setUpGauges } from './view/gauges';
 import { setUpResults } from './view/results';
@@ -13,6 +14,10 @@ import { setUpTabs } from './view/tabs';
 
 const host = new Host();
 const form = new SettingsForm((settings, leave) => void host.open(settings, leave));
+
+host.onChange((change) => {
+  if (change.is === 'failed') form.complain(messageOf(change.error));
+});
 
 setUpStatus(host);
 setUpTabs();

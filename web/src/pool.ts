@@ -1,7 +1,6 @@
 /** The pool of the page: made, made anew, closed; every job of the page goes through here. */
 import { Pool, type BuiltIns, type CloseReport, type Input, type Job, type JobResult, type Output, type RunOptions } from 'weirpool';
 import { Turn } from './dom';
-import { codeOf } from './format';
 import { poolOptions, type Settings } from './settings';
 
 export type JobName = 'simulate' | 'sha256' | 'gzip' | 'mandelbrot';
@@ -26,6 +25,9 @@ export type Change =
   | { is: 'failed'; error: unknown }
   | { is: 'closed'; report: CloseReport };
 
+/** Results that may come in one go, between two turns of the page. */
+const BUFFER = 65_536;
+
 export class Host {
   #pool: Pool<BuiltIns> | undefined;
   #settings: Settings | undefined;
@@ -34,6 +36,8 @@ export class Host {
   #changes = new Set<(change: Change) => void>();
   #opening: Promise<unknown> = Promise.resolve();
   #open = false;
+  /** The pool whose stream of results is being read. */
+  #followed: Pool<BuiltIns> | undefined;
   paused = false;
 
   /** The pool, open or closed; undefined while there is none. */
@@ -94,7 +98,8 @@ export class Host {
       () => this.#unsettled.delete(job),
       (error: unknown) => {
         this.#unsettled.delete(job);
-        if (isRefusal(error)) this.#end({ id: job.id, job: name, ok: false, error });
+        // The stream of results ends with the pool: what is refused after that is told by its promise.
+        if (this.#followed === undefined) this.#end({ id: job.id, job: name, ok: false, error });
       },
     );
     return job;
@@ -135,7 +140,9 @@ export class Host {
   }
 
   async #follow(pool: Pool<BuiltIns>): Promise<void> {
-    for await (const result of pool.results()) this.#end(ending(result));
+    this.#followed = pool;
+    for await (const result of pool.results({ buffer: BUFFER })) this.#end(ending(result));
+    if (this.#followed === pool) this.#followed = undefined;
   }
 
   #end(ending: Ending): void {
@@ -151,18 +158,4 @@ function ending(result: JobResult): Ending {
   const { id, job, wait, run, worker } = result;
   const line = { id, job, wait, run, ...(worker >= 0 && { worker }) };
   return result.ok ? { ...line, ok: true, value: result.value } : { ...line, ok: false, error: result.error };
-}
-
-const REFUSALS = new Set([
-  'ERR_QUEUE_FULL',
-  'ERR_RATE_LIMITED',
-  'ERR_IN_FLIGHT_LIMIT',
-  'ERR_CIRCUIT_OPEN',
-  'ERR_POOL_CLOSED',
-  'ERR_DATA',
-  'ERR_UNKNOWN_JOB',
-]);
-
-function isRefusal(error: unknown): boolean {
-  return REFUSALS.has(codeOf(error));
 }
