@@ -15,6 +15,13 @@ use weirpool_core::{
     time::Instant,
 };
 
+/// As `loom::model`; a snapshot of the histograms alone is 700 loads.
+fn model(scene: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.max_branches = 20_000;
+    builder.check(scene);
+}
+
 const NOW: Instant = Instant::from_millis(1);
 const LATER: Instant = Instant::from_millis(100);
 
@@ -88,7 +95,7 @@ fn check_quiet(pool: &Small) {
 
 #[test]
 fn push_push_take_from_empty() {
-    loom::model(|| {
+    model(|| {
         let pool = small();
         let pushers: Vec<_> = [1, 2]
             .map(|job| {
@@ -111,7 +118,7 @@ fn push_push_take_from_empty() {
 
 #[test]
 fn push_push_take_at_the_full_edge() {
-    loom::model(|| {
+    model(|| {
         let pool = small();
         submit(&pool, 0).unwrap();
         submit(&pool, 1).unwrap();
@@ -142,7 +149,7 @@ fn push_push_take_at_the_full_edge() {
 
 #[test]
 fn take_take_gives_each_job_once_and_the_older_to_somebody() {
-    loom::model(|| {
+    model(|| {
         let pool = Arc::new(Pool::<u32, 4>::new(Config {
             capacity: 2,
             limit: 2,
@@ -176,7 +183,7 @@ fn take_take_gives_each_job_once_and_the_older_to_somebody() {
 
 #[test]
 fn take_against_cancel() {
-    loom::model(|| {
+    model(|| {
         let pool = small();
         let handle = submit(&pool, 1).unwrap();
         submit(&pool, 2).unwrap();
@@ -210,7 +217,7 @@ fn take_against_cancel() {
 /// A handle must never reach the slot's next job.
 #[test]
 fn cancel_cancel_and_reuse() {
-    loom::model(|| {
+    model(|| {
         let pool = small();
         let handle = submit(&pool, 1).unwrap();
         let other = {
@@ -230,7 +237,7 @@ fn cancel_cancel_and_reuse() {
 /// A taker may meet a winner that is being cancelled: what waits behind it must not be hidden.
 #[test]
 fn a_dead_head_hides_nobody() {
-    loom::model(|| {
+    model(|| {
         let pool = small();
         let head = submit(&pool, 1).unwrap();
         submit(&pool, 2).unwrap();
@@ -258,7 +265,7 @@ fn a_dead_head_hides_nobody() {
 /// Empty is empty: what was submitted before is found, whoever sweeps the same nodes meanwhile.
 #[test]
 fn a_sweep_that_fails_is_covered() {
-    loom::model(|| {
+    model(|| {
         let pool = small();
         let first = submit(&pool, 1).unwrap();
         // Both in threads of their own: the main one only waits, which costs none of the preemptions.
@@ -287,7 +294,7 @@ fn a_sweep_that_fails_is_covered() {
 
 #[test]
 fn close_against_submit() {
-    loom::model(|| {
+    model(|| {
         let pool = small();
         let submitter = {
             let pool = pool.clone();
@@ -324,7 +331,7 @@ fn timed() -> (Arc<Small>, Running<u32>) {
 
 #[test]
 fn finish_against_the_deadline() {
-    loom::model(|| {
+    model(|| {
         let (pool, running) = timed();
         let poller = {
             let pool = pool.clone();
@@ -350,7 +357,7 @@ fn finish_against_the_deadline() {
 
 #[test]
 fn finish_against_cancel() {
-    loom::model(|| {
+    model(|| {
         let (pool, running) = timed();
         let handle = running.handle();
         let canceller = {
@@ -367,7 +374,7 @@ fn finish_against_cancel() {
 
 #[test]
 fn cancel_against_the_deadline() {
-    loom::model(|| {
+    model(|| {
         let (pool, running) = timed();
         let handle = running.handle();
         let poller = {
@@ -385,7 +392,7 @@ fn cancel_against_the_deadline() {
 /// Arming a deadline against a cancellation and a look at the timers.
 #[test]
 fn take_against_poll_of_a_queued_time_out() {
-    loom::model(|| {
+    model(|| {
         let pool = small();
         let options = Submit {
             queue_timeout: Some(Duration::from_millis(10)),
@@ -441,7 +448,7 @@ fn no_wake_up_is_lost() {
         }
     }
 
-    loom::model(|| {
+    model(|| {
         let (pool, workers, done) = (
             small(),
             Arc::new(AtomicU32::new(1)),
