@@ -928,7 +928,7 @@ impl Handle {
 }
 
 /// Who takes jobs: a number for reports, of the caller's choice.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
 pub struct WorkerId(pub u16);
 
 /// A submission that was not accepted, with the job.
