@@ -25,7 +25,9 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// The demo job: it sleeps for its duration.
 #[derive(Clone, Copy, Debug)]
 pub struct Job {
+    /// Its number.
     pub id: u32,
+    /// How long it sleeps.
     pub duration: Duration,
 }
 

@@ -11,11 +11,7 @@ const IN_FLIGHT: Word = 1 << COUNT_BITS;
 const MODE_SHIFT: u32 = 2 * COUNT_BITS;
 
 /// The largest limit of jobs in flight that means anything.
-pub(crate) const MAX_COUNT: u32 = if COUNT_MASK as u64 > u32::MAX as u64 {
-    u32::MAX
-} else {
-    COUNT_MASK as u32
-};
+pub(crate) const MAX_COUNT: u32 = COUNT_MASK as u32;
 
 /// What the pool does at its two ends.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
