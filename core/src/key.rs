@@ -4,7 +4,7 @@
 use core::time::Duration;
 
 use crate::{
-    pool::Priority,
+    job::Priority,
     sync::{Ordering, const_fn},
     time::{Instant, micros},
 };

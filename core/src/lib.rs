@@ -46,7 +46,11 @@
 #![deny(missing_docs)]
 #![cfg_attr(
     any(weirpool_narrow, not(target_has_atomic = "64")),
-    allow(clippy::unnecessary_cast, clippy::useless_conversion, reason = "they are needed where words are wide")
+    allow(
+        clippy::unnecessary_cast,
+        clippy::useless_conversion,
+        reason = "they are needed where words are wide"
+    )
 )]
 
 pub mod breaker;
@@ -59,6 +63,7 @@ pub mod rate;
 pub mod time;
 
 mod gate;
+mod job;
 mod key;
 mod queue;
 mod sync;

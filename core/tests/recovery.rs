@@ -1,0 +1,220 @@
+//! A pool whose memory is given up: its ledger moves, its waiting jobs are adopted, its lost ones are counted.
+#![cfg(not(loom))]
+
+use std::time::Duration;
+
+use weirpool_core::{
+    breaker,
+    pool::{
+        Config, Finish, Ledger, Lost, Outcome, Phase, Poll, Pool, Priority, Refused, Running,
+        Settled, State, Submit, Take, WorkerId,
+    },
+    rate::Quota,
+    time::Instant,
+};
+
+type Small = Pool<u32, 16>;
+
+fn new() -> Small {
+    Pool::new(Config {
+        capacity: 8,
+        limit: 4,
+        most_running: 4,
+        max_in_flight: Some(8),
+        rate: Some(Quota::new(8, Duration::from_secs(1)).unwrap()),
+        breaker: Some(breaker::Config {
+            consecutive: Some(2),
+            probes: 1,
+            ..breaker::Config::DEFAULT
+        }),
+        ..Config::DEFAULT
+    })
+}
+
+fn at(millis: u64) -> Instant {
+    Instant::from_millis(millis)
+}
+
+fn take(pool: &Small, now: Instant) -> Running<u32> {
+    match pool.take(WorkerId(0), now) {
+        Take::Job(running) => running,
+        other => panic!("a job waits: {other:?}"),
+    }
+}
+
+/// What the owner of a lost memory does: it copies the ledger's bytes, and calls nothing of the old pool.
+fn carry(old: &Small, new: &Small) {
+    let (from, to): (*const Ledger, *const Ledger) = (old.ledger(), new.ledger());
+    // SAFETY: a ledger is words only; nobody else uses either pool here.
+    unsafe {
+        to.cast_mut()
+            .cast::<u8>()
+            .copy_from(from.cast(), size_of::<Ledger>())
+    };
+    new.recovered();
+}
+
+#[test]
+fn counters_and_gates_survive_and_waiting_jobs_keep_their_turns() {
+    let old = new();
+    let low = Submit {
+        priority: Priority::Low,
+        queue_timeout: Some(Duration::from_millis(500)),
+        ..Submit::DEFAULT
+    };
+    old.submit(1, low, at(100)).unwrap();
+    old.submit(2, Submit::DEFAULT, at(100)).unwrap();
+    old.submit(
+        3,
+        Submit {
+            priority: Priority::Critical,
+            ..Submit::DEFAULT
+        },
+        at(100),
+    )
+    .unwrap();
+    old.submit(4, Submit::DEFAULT, at(110)).unwrap();
+    let culprit = take(&old, at(120));
+    assert_eq!(*culprit.job(), 3);
+    let bystander = take(&old, at(120));
+    assert_eq!(*bystander.job(), 2);
+
+    let pool = new();
+    carry(&old, &pool);
+    pool.note_lost(Lost::Trapped, at(130));
+    pool.note_lost(Lost::Crashed, at(130));
+    pool.adopt(1, low, at(100), at(130)).unwrap();
+    pool.adopt(4, Submit::DEFAULT, at(110), at(130)).unwrap();
+
+    let seen = pool.snapshot(at(130));
+    assert_eq!(
+        (seen.accepted, seen.started, seen.failed, seen.queued),
+        (4, 2, 2, 2)
+    );
+    assert_eq!((seen.panicked, seen.worker_crashes, seen.resets), (1, 1, 1));
+    assert_eq!(
+        seen.accepted,
+        seen.settled() + u64::from(seen.queued + seen.running)
+    );
+
+    // The rate limit remembers its four grants.
+    for job in 5..9 {
+        pool.submit(job, Submit::DEFAULT, at(130)).unwrap();
+    }
+    assert!(matches!(
+        pool.submit(9, Submit::DEFAULT, at(130)),
+        Err(Refused::Limited { job: 9, .. })
+    ));
+
+    // The time-out counts from the first submission.
+    assert!(matches!(pool.poll(at(599)), Poll::Idle { next: Some(next) } if next == at(600)));
+    let Poll::Settled(done) = pool.poll(at(600)) else {
+        panic!("it is due")
+    };
+    assert_eq!(
+        (done.job, done.result, done.wait),
+        (
+            1,
+            Settled::TimedOut(Phase::Queue),
+            Duration::from_millis(500)
+        )
+    );
+    let running = take(&pool, at(610));
+    assert_eq!(
+        (*running.job(), running.submitted()),
+        (4, at(110)),
+        "it goes before what came later"
+    );
+
+    // One more failure in a row, after the trap: two open the breaker.
+    let Finish::Settled(_) = pool.finish(running, Outcome::Failure, at(620)) else {
+        panic!("it is settled here")
+    };
+    assert_eq!(pool.breaker().state(at(620)), breaker::State::Open);
+    drop((culprit, bystander));
+}
+
+#[test]
+fn an_open_breaker_stays_open() {
+    let old = new();
+    for job in 0..2 {
+        old.submit(job, Submit::DEFAULT, at(0)).unwrap();
+        let _ = old.finish(take(&old, at(0)), Outcome::Failure, at(0));
+    }
+    let pool = new();
+    carry(&old, &pool);
+    let Err(Refused::Open { retry_after, .. }) = pool.submit(3, Submit::DEFAULT, at(4_000)) else {
+        panic!("it is open")
+    };
+    assert_eq!(retry_after, Duration::from_secs(6));
+}
+
+#[test]
+fn adoption_passes_every_gate_but_the_capacity() {
+    let pool = new();
+    pool.breaker().trip(at(0));
+    pool.close();
+    for job in 0..8 {
+        pool.adopt(job, Submit::DEFAULT, at(0), at(1)).unwrap();
+    }
+    assert_eq!(pool.adopt(8, Submit::DEFAULT, at(0), at(1)), Err(8));
+    assert_eq!(pool.state(), State::Draining);
+    while pool.abort_next(at(2)).is_some() {}
+    assert_eq!(pool.state(), State::Closed);
+    assert_eq!(
+        (
+            pool.snapshot(at(2)).accepted,
+            pool.snapshot(at(2)).cancelled
+        ),
+        (0, 8)
+    );
+}
+
+#[test]
+fn a_configuration_that_cannot_work_is_refused() {
+    let good = Config {
+        capacity: 12,
+        limit: 4,
+        most_running: 4,
+        ..Config::DEFAULT
+    };
+    assert!(Small::try_new(good).is_ok());
+    let bad = [
+        Config {
+            capacity: 0,
+            ..good
+        },
+        Config {
+            capacity: 13,
+            ..good
+        },
+        Config {
+            most_running: 17,
+            ..good
+        },
+        Config { limit: 0, ..good },
+        Config { limit: 5, ..good },
+        Config {
+            max_in_flight: Some(0),
+            ..good
+        },
+        Config {
+            ageing: Some(Duration::from_secs(4 * 24 * 3600)),
+            ..good
+        },
+        Config {
+            breaker: Some(breaker::Config {
+                probes: 0,
+                ..breaker::Config::DEFAULT
+            }),
+            ..good
+        },
+    ];
+    for config in bad {
+        let error = Small::try_new(config).err().expect("it cannot work");
+        assert!(!error.message().is_empty(), "{config:?}");
+    }
+    let pool = Small::new(good);
+    assert!(pool.set_limit(0).is_err() && pool.set_limit(5).is_err() && pool.set_limit(1).is_ok());
+    assert!(pool.set_max_in_flight(Some(0)).is_err() && pool.set_max_in_flight(None).is_ok());
+}
