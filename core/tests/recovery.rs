@@ -146,7 +146,11 @@ fn an_open_breaker_stays_open() {
     let Err(Refused::Open { retry_after, .. }) = pool.submit(3, Submit::DEFAULT, at(4_000)) else {
         panic!("it is open")
     };
-    assert_eq!(retry_after, Duration::from_secs(6));
+    // With 32-bit words the pause is longer by up to 1/4096 of the longest.
+    assert!(
+        (6_000..6_020).contains(&retry_after.as_millis()),
+        "{retry_after:?}"
+    );
 }
 
 #[test]
@@ -211,7 +215,7 @@ fn a_configuration_that_cannot_work_is_refused() {
         },
     ];
     for config in bad {
-        let error = Small::try_new(config).err().expect("it cannot work");
+        let error = Small::try_new(config).expect_err("it cannot work");
         assert!(!error.message().is_empty(), "{config:?}");
     }
     let pool = Small::new(good);
