@@ -72,17 +72,23 @@ export class Engine {
   readonly streams = new Set<Results>();
   /** Sends an event if somebody listens. Set by the pool. */
   emit: (type: string, detail: () => unknown) => void = () => {};
+  /** Whether somebody listens to anything. Set by the pool. */
+  listening = false;
+  /** Called after each batch of settled jobs. Set by the pool. */
+  afterBatch: () => void = () => {};
   /** The pool's number; -1 once freed. */
   pool = -1;
-  crew!: Crew;
+  crew: Crew | undefined;
   /** Jobs that are not settled. */
   open = 0;
   paused = false;
   /** Why nothing is admitted any more. */
   closed: PoolError | undefined;
-  resets = 0;
   lastId = 0;
 
+  #ready!: Promise<string[]>;
+  #stopped = false;
+  #snapshot: ReadonlyMap<string, number> = new Map();
   #place!: Place;
   #completions!: Completions;
   /** The jobs by token. */
@@ -118,18 +124,55 @@ export class Engine {
 
   /** Makes the pool and starts its workers. */
   async start(): Promise<void> {
-    this.#attach();
+    try {
+      this.#attach();
+    } catch (error) {
+      throw new RangeError(`these options cannot be had: ${error instanceof Error ? error.message : String(error)}`);
+    }
     this.instance.engines.add(this);
     try {
-      const names = await this.#startCrew();
+      this.#startCrew();
+      const names = await this.#started();
       const builtIns = glue.handler_names().split(',').filter((name) => name !== '');
-      [...builtIns, ...names].forEach((name, id) => this.#handlers.set(name, id));
       const shadow = names.find((name) => builtIns.includes(name));
       if (shadow !== undefined) throw new TypeError(`the handler ${JSON.stringify(shadow)} shadows a built-in job`);
+      [...builtIns, ...names].forEach((name, id) => this.#handlers.set(name, id));
+      this.snapshot();
     } catch (error) {
+      this.stop();
+      await this.crew?.leave(START_UNDONE);
       this.dispose();
       throw error;
     }
+  }
+
+  /** The workers' handlers, once all have started; also when a reset started them anew meanwhile. */
+  async #started(): Promise<string[]> {
+    for (;;) {
+      const ready = this.#ready;
+      try {
+        return await ready;
+      } catch (error) {
+        if (this.#ready === ready) throw error;
+      }
+    }
+  }
+
+  /** Admits nothing any more, and lets the workers leave when they are done. */
+  stop(): void {
+    this.#stopped = true;
+    if (this.instance.broken) return;
+    try {
+      glue.close(this.pool);
+      glue.pool_stop(this.pool);
+    } catch (error) {
+      this.instance.suspect(error);
+    }
+  }
+
+  /** Takes what the workers pushed last. */
+  drain(): void {
+    this.#completions.drain();
   }
 
   /** Whether jobs are open or handlers run. */
@@ -248,7 +291,7 @@ export class Engine {
     this.#opened(task);
     this.#pending.add(task);
     this.#pumpSoon();
-    this.emit('saturated', () => ({ capacity: this.settings.capacity }));
+    if (!this.instance.broken) this.emit('saturated', () => ({ capacity: this.settings.capacity }));
     return undefined;
   }
 
@@ -409,9 +452,12 @@ export class Engine {
       f64[(record >> 1) + R.SUBMITTED] = extra.adopted;
       return this.#adopt(task, token) ? undefined : Later;
     }
+    // The record has it now, unless the job is refused.
+    const { loaded } = extra;
+    extra.loaded = undefined;
     const code = this.#submit(task, token, false);
+    if (code !== 0) extra.loaded = loaded;
     if (code === 0) {
-      extra.loaded = undefined;
       extra.data = undefined;
       clearTimeout(extra.timer);
       return undefined;
@@ -453,9 +499,7 @@ export class Engine {
       return false;
     }
     const extra = task.extra!;
-    extra.adopted = undefined;
-    extra.loaded = undefined;
-    extra.data = undefined;
+    extra.adopted = extra.loaded = extra.data = undefined;
     this.#entered(task, token);
     return true;
   }
@@ -498,7 +542,6 @@ export class Engine {
   #entered(task: Task, token: number): void {
     this.#tasks[token] = task;
     task.token = token;
-    task.accepted = true;
     this.#completions.listen();
     const extra = task.extra;
     if (extra === undefined) {
@@ -507,7 +550,7 @@ export class Engine {
       const { timeout, queueTimeout, totalTimeout } = extra.settings;
       this.#watchdog.expect(Math.min(timeout, queueTimeout, totalTimeout, this.settings.killAfter));
     }
-    this.emit('jobqueued', () => ({ id: task.id, job: task.name }));
+    if (this.listening) this.emit('jobqueued', () => ({ id: task.id, job: task.name }));
   }
 
   #takeToken(): number {
@@ -700,6 +743,8 @@ export class Engine {
     const address = place.i32[record + R.OUTPUT]! >>> 0;
     const kind = place.i32[record + R.OUTPUT_KIND]!;
     const memory = instance.bytes(address + length);
+    // It has ended, though nobody knows yet: a cancellation comes too late.
+    task.state = 'completed';
     try {
       const copy = new Uint8Array(length);
       let end = performance.now() + SLICE;
@@ -710,9 +755,7 @@ export class Engine {
         }
         copy.set(memory.subarray(address + from, address + Math.min(from + LARGE, length)), from);
       }
-      const value = decode(kind, copy);
-      task.state = 'completed';
-      this.#finish(task, true, value);
+      this.#finish(task, true, decode(kind, copy));
     } catch (error) {
       task.state = 'failed';
       this.#finish(task, false, this.#dataError(task, error, 'result'));
@@ -768,12 +811,12 @@ export class Engine {
       const result = resultOf(task, ok, value);
       for (const stream of this.streams) stream.push(result);
     }
-    if (task.state !== 'refused') this.emit('jobend', () => resultOf(task, ok, value));
+    if (this.listening && task.state !== 'refused') this.emit('jobend', () => resultOf(task, ok, value));
     if (this.open === 0) this.#becameIdle();
   }
 
   #becameIdle(): void {
-    this.emit('drain', () => undefined);
+    if (this.listening) this.emit('drain', () => undefined);
     for (const idler of this.#idlers.splice(0)) idler();
   }
 
@@ -786,11 +829,11 @@ export class Engine {
   #batchEnd(): void {
     this.#pump();
     this.instance.loader.next();
-    this.emit('breakerchange', () => undefined);
+    this.afterBatch();
   }
 
   #announce(task: Task): void {
-    if (task.announced) return;
+    if (!this.listening || task.announced) return;
     task.announced = true;
     this.emit('jobstart', () => ({ id: task.id, job: task.name, worker: task.worker }));
   }
@@ -912,7 +955,7 @@ export class Engine {
     for (const task of this.#pending) if (task.extra!.loaded !== undefined) this.#saveLoaded(task);
     this.#completions.stop();
     this.#abandoned.clear();
-    this.crew.terminate();
+    this.crew?.terminate();
     return { carried: carried.sort((a, b) => a.id - b.id), lost, ledger: this.#place.ledger.slice() };
   }
 
@@ -935,11 +978,16 @@ export class Engine {
     this.#pending.clear();
     for (const task of [...carried, ...others]) this.#pending.add(task);
     this.#carrying = others.filter((task) => task.extra?.adopted !== undefined).length + carried.length;
-    this.resets++;
     this.#pump();
-    void this.#startCrew().then(
+    if (this.#stopped) return;
+    this.#startCrew();
+    const ready = this.#ready;
+    ready.then(
       () => this.emit('reset', () => ({ reason, carried: carried.length, lost })),
-      (error: unknown) => this.fail(error),
+      (error: unknown) => {
+        // Or it was cut short by the next reset.
+        if (this.#ready === ready) this.fail(error);
+      },
     );
   }
 
@@ -949,7 +997,7 @@ export class Engine {
       ? error
       : new PoolError('ERR_WORKER_LOAD', `the pool's workers could not be started: ${String(error)}`, { cause: error });
     this.endAll(() => this.closed!);
-    this.crew.terminate();
+    this.crew?.terminate();
   }
 
   /** Ends every open job, as cancelled. */
@@ -997,7 +1045,7 @@ export class Engine {
     this.#watchdog.stop();
     clearTimeout(this.#pumpTimer);
     this.#completions.stop();
-    const cutOff = this.crew.terminate() > 0;
+    const cutOff = (this.crew?.terminate() ?? 0) > 0;
     this.instance.engines.delete(this);
     for (const stream of this.streams) stream.end();
     this.streams.clear();
@@ -1052,7 +1100,7 @@ export class Engine {
     );
   }
 
-  #startCrew(): Promise<string[]> {
+  #startCrew(): void {
     const receiver = glue.pool_start(this.pool);
     const { module, memory } = this.instance;
     this.crew = new Crew({
@@ -1066,7 +1114,7 @@ export class Engine {
         this.instance.reset(`worker ${worker} trapped: ${message}`, culprits);
       },
     });
-    return this.crew.start(this.settings, { module, memory, receiver, pool: this.pool });
+    this.#ready = this.crew.start(this.settings, { module, memory, receiver, pool: this.pool });
   }
 
   #recordOf(token: number): number {
@@ -1083,6 +1131,19 @@ export class Engine {
     if (task.token < 0) return task.state === 'waiting' && task.extra?.adopted !== undefined ? 'queued' : task.state;
     const phase = Atomics.load(this.#place.i32, this.#recordOf(task.token) + R.PHASE);
     return phase === Phase.QUEUED ? 'queued' : 'running';
+  }
+
+  /** wasm's metrics by name; while the memory is given up, those of the last time. */
+  snapshot(): ReadonlyMap<string, number> {
+    if (!this.instance.broken) {
+      try {
+        const values = glue.snapshot(this.pool);
+        this.#snapshot = new Map(glue.snapshot_names().split(',').map((name, i) => [name, values[i]!]));
+      } catch (error) {
+        this.instance.suspect(error);
+      }
+    }
+    return this.#snapshot;
   }
 
   /** Each worker, and what it is at. */
@@ -1211,6 +1272,9 @@ export class Engine {
     }
   }
 }
+
+/** How long workers that did start may take to leave when others did not, in ms. */
+const START_UNDONE = 1000;
 
 /** It must wait. */
 type Later = typeof Later;

@@ -122,6 +122,7 @@ export async function acquire(url: URL | undefined): Promise<Instance> {
     throw new PoolError('ERR_WORKER_LOAD', `${location.href} could not be loaded: ${String(cause)}`, { cause });
   });
   const instance = await current;
+  while (instance.broken && instance.engines.size > 0) await new Promise((done) => setTimeout(done, EXPLAIN / 4));
   // The last pool may have left a worker behind that could not be stopped.
   if (instance.broken && instance.engines.size === 0) instance.renew();
   return instance;

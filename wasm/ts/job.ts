@@ -18,8 +18,6 @@ export class Task {
   reject: ((error: unknown) => void) | undefined = undefined;
   /** `'waiting'` also stands for queued and running: the record knows better. */
   state: JobState = 'waiting';
-  /** Whether it has been accepted by a pool. */
-  accepted = false;
   /** Whether somebody heard of its start. */
   announced = false;
   wait = 0;

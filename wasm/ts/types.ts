@@ -256,14 +256,12 @@ export interface PoolStats {
   readonly failed: number;
   readonly timedOut: number;
   readonly cancelled: number;
-  readonly retried: number;
   readonly panicked: number;
   readonly stale: number;
   readonly workerCrashes: number;
   readonly resets: number;
   readonly waiting: number;
   readonly queued: number;
-  readonly delayed: number;
   readonly running: number;
   readonly abandoned: number;
   readonly activeWorkers: number;
@@ -291,7 +289,6 @@ export interface PoolEventMap {
   jobqueued: CustomEvent<{ id: number; job: string }>;
   jobstart: CustomEvent<{ id: number; job: string; worker: number }>;
   jobend: CustomEvent<JobResult>;
-  jobretry: CustomEvent<{ id: number; job: string; attempt: number }>;
   refused: CustomEvent<{ id: number; job: string; error: unknown }>;
   breakerchange: CustomEvent<{ from: BreakerState; to: BreakerState }>;
   workerstart: CustomEvent<{ worker: number }>;

@@ -46,7 +46,10 @@ export class Crew {
     this.#listener = listener;
   }
 
-  /** Starts the workers; resolves with the names of their handlers when all are in the pool. */
+  /**
+   * Starts the workers; resolves with the names of their handlers when all are in the
+   * pool. When it rejects, some may be in.
+   */
   async start(settings: Settings, init: Omit<Init, 'worker' | 'weirpool' | 'jobs' | 'origin'>): Promise<string[]> {
     const names: string[][] = [];
     let timer: ReturnType<typeof setTimeout> | undefined;
@@ -96,16 +99,12 @@ export class Crew {
           } satisfies Init);
         }
       });
-    } catch (error) {
-      this.terminate();
-      throw error;
     } finally {
       clearTimeout(timer);
       this.#abandon = undefined;
     }
     const first = names[0]!;
     if (names.some((other) => other.join() !== first.join())) {
-      this.terminate();
       throw loadError('the workers do not have the same handlers');
     }
     return first;
@@ -121,7 +120,7 @@ export class Crew {
     this.#leaving = true;
     if (this.#running.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = setTimeout(resolve, deadline);
+      const timer = deadline === Infinity ? undefined : setTimeout(resolve, deadline);
       this.#allLeft = () => {
         clearTimeout(timer);
         resolve();
@@ -138,6 +137,7 @@ export class Crew {
     }
     this.#workers.length = 0;
     this.#running.clear();
+    this.#allLeft?.();
     this.#abandon?.(loadError('the workers were terminated while they started'));
     return busy;
   }

@@ -1,0 +1,57 @@
+// Closing a pool: lets its jobs end as asked, then its workers leave, all before a deadline.
+
+import type { Engine } from './engine.ts';
+import { PoolError } from './errors.ts';
+import type { Task } from './job.ts';
+import type { CloseOptions, CloseReport } from './types.ts';
+import * as glue from './wasm.js';
+
+/** Closes the pool; `last` is called when all is counted and nothing is freed yet. */
+export async function close(
+  engine: Engine,
+  { mode, deadline }: Required<CloseOptions>,
+  last: () => void,
+): Promise<CloseReport> {
+  const began = performance.now();
+  const left = () => Math.max(0, deadline - (performance.now() - began));
+  const wasOpen = engine.open;
+  const cutOff = (task: Task) =>
+    new PoolError('ERR_POOL_CLOSED', `the pool was closed before job ${task.id} (${task.name}) ended`, { jobId: task.id });
+  engine.closed ??= new PoolError('ERR_POOL_CLOSED', 'the pool is closed');
+  let aborted = 0;
+  if (mode === 'abort') aborted += engine.endAll(cutOff);
+  else if (mode === 'cancel-queued') aborted += engine.endQueued(cutOff);
+  // Jobs that wait would never end in a paused pool.
+  if (engine.paused && engine.open > 0 && !engine.instance.broken) {
+    engine.paused = false;
+    glue.resume(engine.pool);
+  }
+  await before(left(), engine.idle());
+  if (engine.open > 0) aborted += engine.endAll(cutOff);
+  engine.stop();
+  await engine.crew?.leave(left());
+  engine.drain();
+  const terminated = engine.crew?.size ?? 0;
+  last();
+  engine.dispose();
+  return {
+    mode,
+    clean: terminated === 0 && (mode !== 'drain' || aborted === 0),
+    finished: wasOpen - aborted,
+    aborted,
+    terminated,
+    duration: performance.now() - began,
+  };
+}
+
+/** Waits for `event`, but not for longer than `ms`. */
+function before(ms: number, event: Promise<void>): Promise<void> {
+  if (ms === Infinity) return event;
+  return new Promise((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    void event.then(() => {
+      clearTimeout(timer);
+      resolve();
+    });
+  });
+}

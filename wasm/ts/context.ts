@@ -1,0 +1,43 @@
+// Context: what a JavaScript handler may ask about its job.
+
+import { CANCELLED, ATTEMPT, RUN_TIMEOUT, STARTED, SUBMITTED, TOTAL_TIMEOUT } from './record.ts';
+
+/** What a handler may ask about its job, at any time while it runs. */
+export interface Context {
+  /** True once nobody waits for the result any more: the handler should return soon. */
+  readonly cancelled: boolean;
+  /** How many ms are left until the job's deadline; `Infinity` without one. */
+  readonly remaining: number;
+  /** Which attempt this is, from 1. */
+  readonly attempt: number;
+}
+
+/** The context of the job whose record begins at this word. */
+export class RecordContext implements Context {
+  readonly attempt: number;
+  readonly #i32: Int32Array;
+  readonly #record: number;
+  /** In µs on the page's clock. */
+  readonly #deadline: number;
+  readonly #now: () => number;
+
+  constructor(i32: Int32Array, f64: Float64Array, record: number, now: () => number) {
+    const floats = record >> 1;
+    this.#i32 = i32;
+    this.#record = record;
+    this.#now = now;
+    this.attempt = i32[record + ATTEMPT]!;
+    this.#deadline = Math.min(
+      f64[floats + STARTED]! + f64[floats + RUN_TIMEOUT]!,
+      f64[floats + SUBMITTED]! + f64[floats + TOTAL_TIMEOUT]!,
+    );
+  }
+
+  get cancelled(): boolean {
+    return Atomics.load(this.#i32, this.#record + CANCELLED) !== 0;
+  }
+
+  get remaining(): number {
+    return Math.max(0, (this.#deadline - this.#now()) / 1000);
+  }
+}

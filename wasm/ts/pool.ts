@@ -1,0 +1,254 @@
+/// <reference lib="esnext.disposable" preserve="true" />
+// Pool: what callers hold.
+
+import { close } from './closing.ts';
+import { Engine, type Refusing } from './engine.ts';
+import { PoolError } from './errors.ts';
+import { acquire } from './instance.ts';
+import { Job, Task } from './job.ts';
+import { bufferSize, closeSettings, jobName, jobSettings, poolSettings, type Settings } from './options.ts';
+import { format } from './report.ts';
+import { Results } from './results.ts';
+import { collect } from './stats.ts';
+import type {
+  Breaker, BreakerState, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName, Output,
+  PoolEventMap, PoolOptions, PoolStats, Refusal, RunOptions, TryOptions,
+} from './types.ts';
+import * as glue from './wasm.js';
+
+/** The arguments after a job's name; the input may be left out where it may be undefined. */
+export type RunArguments<H, K extends keyof H, O> = undefined extends Input<H, K>
+  ? [input?: Input<H, K>, options?: O]
+  : [input: Input<H, K>, options?: O];
+
+/**
+ * A pool of workers that runs jobs: bounded, cancellable, observable.
+ *
+ * ```js
+ * const pool = await Pool.create({ workers: 4, timeout: 30_000 });
+ * const digest = await pool.run('sha256', file, { priority: 'high' });
+ * await pool.close();
+ * ```
+ */
+export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements AsyncDisposable {
+  /** Where jobs run. */
+  readonly mode: 'threads' | 'isolated' | 'inline' = 'threads';
+  /** Why they run there. */
+  readonly reason: string = 'the page is cross-origin isolated';
+  /** The circuit breaker. */
+  readonly breaker: Breaker;
+  readonly #engine: Engine;
+  readonly #heard = new Set<string>();
+  #closing: Promise<CloseReport> | undefined;
+  /** The metrics at the end of a closed pool. */
+  #last: PoolStats | undefined;
+  #breakerState: BreakerState = 'closed';
+
+  /**
+   * Makes a pool; resolves when all its workers have started. Rejects with a TypeError or
+   * RangeError for wrong options, and with a `PoolError` when the page lacks what it takes
+   * (ERR_UNSUPPORTED) or a file cannot be loaded (ERR_WORKER_LOAD).
+   */
+  static async create<H extends Handlers = {}>(options?: PoolOptions): Promise<Pool<BuiltIns & H>> {
+    const settings = poolSettings(options);
+    requireThreads(settings);
+    const engine = new Engine(await acquire(settings.wasmUrl), settings);
+    await engine.start();
+    return new Pool<BuiltIns & H>(engine);
+  }
+
+  /** @internal */
+  constructor(engine: Engine) {
+    super();
+    if (!(engine instanceof Engine)) throw new TypeError('use Pool.create()');
+    this.#engine = engine;
+    engine.emit = (type, detail) => {
+      if (this.#heard.has(type)) this.dispatchEvent(new CustomEvent(type, { detail: detail() }));
+    };
+    engine.afterBatch = () => {
+      if (this.#heard.has('breakerchange')) this.#lookAtBreaker();
+    };
+    this.breaker = this.#makeBreaker();
+  }
+
+  /**
+   * Runs a job; the promise is its result. Throws a TypeError or RangeError for wrong arguments;
+   * everything else is a rejection: a `PoolError`, or the reason of `signal`.
+   */
+  run<K extends JobName<H>>(job: K, ...rest: RunArguments<H, K, RunOptions>): Job<Output<H, K>>;
+  run(job: string, input?: unknown, options?: RunOptions): Job<unknown> {
+    const engine = this.#engine;
+    const name = jobName(job);
+    const settings = options === undefined ? undefined : jobSettings(options, engine.settings, true);
+    const task = engine.task(name);
+    const promise = new Job<unknown>(task);
+    const refused = engine.admit(task, input, settings);
+    if (refused !== undefined) engine.refuse(task, refused.error);
+    return promise;
+  }
+
+  /** Runs a job if it can be accepted now; else says why not. Never waits for room. */
+  tryRun<K extends JobName<H>>(job: K, ...rest: RunArguments<H, K, TryOptions>): Job<Output<H, K>> | Refusal;
+  tryRun(job: string, input?: unknown, options: TryOptions = {}): Job<unknown> | Refusal {
+    const engine = this.#engine;
+    const settings = jobSettings(options, engine.settings, false);
+    const task = engine.task(jobName(job));
+    const promise = new Job<unknown>(task);
+    const refused = engine.admit(task, input, settings);
+    if (refused === undefined) return promise;
+    promise.catch(() => {});
+    engine.refuse(task, refused.error);
+    return refusal(refused, task);
+  }
+
+  /** Runs a job without a promise; its result comes by `results()`. Returns its id. */
+  submit<K extends JobName<H>>(job: K, ...rest: RunArguments<H, K, RunOptions>): number;
+  submit(job: string, input?: unknown, options?: RunOptions): number {
+    const engine = this.#engine;
+    const name = jobName(job);
+    const settings = options === undefined ? undefined : jobSettings(options, engine.settings, true);
+    const task = engine.task(name);
+    const refused = engine.admit(task, input, settings);
+    if (refused !== undefined) engine.refuse(task, refused.error);
+    return task.id;
+  }
+
+  /**
+   * Every job's result, from this call on, in the order in which they end; ends when the pool is
+   * closed. Holds `buffer` results (1024) for a slow reader, then drops the oldest and counts them
+   * in `missed`.
+   */
+  results(options?: { buffer?: number }): Results {
+    const { streams } = this.#engine;
+    const results = new Results(bufferSize(options), (self) => streams.delete(self));
+    if (this.#last === undefined) streams.add(results);
+    else results.end();
+    return results;
+  }
+
+  /** Starts no more jobs until `resume`; those that run go on, and jobs are still accepted. */
+  pause(): void {
+    this.#setPaused(true);
+  }
+
+  resume(): void {
+    this.#setPaused(false);
+  }
+
+  /** Resolves when no job is waiting, queued or running. */
+  idle(): Promise<void> {
+    return this.#engine.idle();
+  }
+
+  /** The metrics at this moment; those at the end, once the pool is closed. */
+  stats(): PoolStats {
+    return this.#last ?? this.#collect();
+  }
+
+  /** The metrics as a table for people. */
+  report(): string {
+    return format(this.stats());
+  }
+
+  /** Closes the pool: nothing is accepted any more. A second call returns the first one's promise. */
+  close(options?: CloseOptions): Promise<CloseReport> {
+    if (this.#closing !== undefined) return this.#closing;
+    const settings = closeSettings(options);
+    this.#closing = close(this.#engine, settings, () => (this.#last = this.#collect())).then((report) => {
+      this.#engine.emit('close', () => report);
+      return report;
+    });
+    return this.#closing;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.close();
+  }
+
+  override addEventListener<K extends keyof PoolEventMap>(
+    type: K,
+    listener: ((event: PoolEventMap[K]) => void) | { handleEvent(event: PoolEventMap[K]): void } | null,
+    options?: AddEventListenerOptions | boolean,
+  ): void;
+  override addEventListener(type: string, listener: any, options?: AddEventListenerOptions | boolean): void {
+    super.addEventListener(type, listener, options);
+    if (listener === null || listener === undefined) return;
+    this.#heard.add(type);
+    this.#engine.listening = true;
+    if (type === 'breakerchange' && this.#last === undefined) this.#breakerState = this.breaker.state;
+  }
+
+  override removeEventListener<K extends keyof PoolEventMap>(
+    type: K,
+    listener: ((event: PoolEventMap[K]) => void) | { handleEvent(event: PoolEventMap[K]): void } | null,
+    options?: EventListenerOptions | boolean,
+  ): void;
+  override removeEventListener(type: string, listener: any, options?: EventListenerOptions | boolean): void {
+    super.removeEventListener(type, listener, options);
+  }
+
+  #collect(): PoolStats {
+    return collect(this.#engine);
+  }
+
+  #setPaused(paused: boolean): void {
+    const engine = this.#engine;
+    if (engine.closed !== undefined || engine.paused === paused) return;
+    engine.paused = paused;
+    // After a reset the new memory is told.
+    if (engine.instance.broken) return;
+    if (paused) glue.pause(engine.pool);
+    else glue.resume(engine.pool);
+  }
+
+  #makeBreaker(): Breaker {
+    const stats = () => this.stats();
+    const change = (action: (pool: number) => void) => {
+      const engine = this.#engine;
+      if (!engine.settings.hasBreaker) throw new TypeError('this pool was made without a breaker');
+      if (engine.pool < 0 || engine.instance.broken) return;
+      action(engine.pool);
+      engine.afterBatch();
+    };
+    return {
+      get state() {
+        return stats().breaker.state;
+      },
+      trip: () => change(glue.breaker_trip),
+      reset: () => change(glue.breaker_reset),
+    };
+  }
+
+  #lookAtBreaker(): void {
+    if (this.#engine.pool < 0 || this.#engine.instance.broken) return;
+    const from = this.#breakerState;
+    const to = this.breaker.state;
+    if (from === to) return;
+    this.#breakerState = to;
+    this.dispatchEvent(new CustomEvent('breakerchange', { detail: { from, to } }));
+  }
+}
+
+function refusal({ error }: Refusing, task: Task): Refusal {
+  const known = error instanceof PoolError
+    ? error
+    : new PoolError('ERR_CANCELLED', `job ${task.id} (${task.name}) was aborted before it began`, { jobId: task.id, cause: error });
+  const { code: refused, retryAfter } = known;
+  return retryAfter === undefined ? { refused, error: known } : { refused, retryAfter, error: known };
+}
+
+function requireThreads({ mode }: Settings): void {
+  if (mode === 'isolated' || mode === 'inline') {
+    throw new PoolError('ERR_UNSUPPORTED', `mode ${JSON.stringify(mode)} is not supported by this version`);
+  }
+  if (typeof Worker === 'undefined') {
+    throw new PoolError('ERR_UNSUPPORTED', 'there are no web workers here');
+  }
+  if (typeof SharedArrayBuffer === 'undefined' || !globalThis.crossOriginIsolated) {
+    throw new PoolError(
+      'ERR_UNSUPPORTED',
+      'the page is not cross-origin isolated: serve it, and its worker scripts, with the headers ' +
+        '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp"',
+    );
+  }
+}

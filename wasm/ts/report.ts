@@ -1,0 +1,46 @@
+// `report()`: the metrics as a table for people.
+
+import type { PoolStats, TimeStats } from './types.ts';
+
+/** The metrics as text, one topic a line. */
+export function format(stats: PoolStats): string {
+  const refused = [
+    ['full', stats.refusedFull],
+    ['rate', stats.refusedRate],
+    ['breaker', stats.refusedBreaker],
+    ['in flight', stats.refusedInFlight],
+    ['closed', stats.refusedClosed],
+    ['time-out', stats.refusedTimeout],
+    ['abort', stats.refusedAbort],
+    ['input', stats.refusedInput],
+  ] as const;
+  const some = refused.filter(([, count]) => count > 0).map(([name, count]) => `${name} ${count}`);
+  const sum = refused.reduce((total, [, count]) => total + count, 0);
+  const rows: [string, string][] = [
+    ['mode', stats.mode],
+    ['submitted', `${stats.submitted} (accepted ${stats.accepted}, waiting ${stats.waiting})`],
+    ['refused', sum === 0 ? '0' : `${sum} (${some.join(', ')})`],
+    ['completed', `${stats.completed}`],
+    ['failed', `${stats.failed} (panicked ${stats.panicked}, lost to crashes ${stats.workerCrashes})`],
+    ['timed out', `${stats.timedOut}`],
+    ['cancelled', `${stats.cancelled}`],
+    ['queued', `${stats.queued} of ${stats.capacity}`],
+    ['running', `${stats.running} of ${stats.limit} (abandoned ${stats.abandoned})`],
+    ['workers', `${stats.activeWorkers} of ${stats.workers.length} active`],
+    ['breaker', stats.breaker.state === 'disabled' ? 'disabled' : `${stats.breaker.state} (opened ${stats.breaker.opened} times)`],
+    ['resets', `${stats.resets}`],
+  ];
+  const width = Math.max(...rows.map(([name]) => name.length));
+  const lines = rows.map(([name, text]) => `${name.padEnd(width)}  ${text}`);
+  const columns = ['mean', 'p50', 'p90', 'p99', 'max'] as const;
+  lines.push('', ['times in ms'.padEnd(11), ...columns.map((name) => name.padStart(10))].join(''));
+  for (const name of ['wait', 'run', 'total'] as const) {
+    const times: TimeStats = stats[name];
+    lines.push([name.padEnd(11), ...columns.map((column) => number(times[column]).padStart(10))].join(''));
+  }
+  return lines.join('\n');
+}
+
+function number(ms: number): string {
+  return Number.isFinite(ms) ? ms.toFixed(ms < 10 ? 3 : 1) : '-';
+}
