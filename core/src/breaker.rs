@@ -648,7 +648,9 @@ impl Rules {
 
     /// The longest span in ticks, rounded up.
     fn longest(&self) -> u64 {
-        (self.max_pause.max(self.lease) >> self.tick_shift) + 1
+        self.max_pause
+            .max(self.lease)
+            .div_ceil(1 << self.tick_shift)
     }
 }
 

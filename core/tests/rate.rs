@@ -142,6 +142,7 @@ fn compare(seed: u64, quota: fn(&mut Random) -> Quota, denominator: i128, lag: u
         // The end of time, where waiting has no end.
         .min(u64::MAX >> 2);
         let at = Instant::from_micros(now);
+        if std::env::var("TRACE").is_ok() { println!("{step} at {now} {:?} avail {} arrival {}", model.quota, limit.available(at), model.arrival); }
         let note = || format!("seed {seed}, step {step}, at {now}, {:?}", model.quota);
         match random.below(20) {
             0 => {

@@ -282,6 +282,18 @@ pub fn breaker_reset(number: u32) {
         .reset(clock::instant(clock::now()));
 }
 
+/// The names of the numbers of `snapshot`, in their order, separated by commas.
+#[wasm_bindgen]
+pub fn snapshot_names() -> String {
+    crate::stats::names()
+}
+
+/// The pool's metrics: counts, µs, and the breaker's rates as fractions.
+#[wasm_bindgen]
+pub fn snapshot(number: u32) -> Vec<f64> {
+    crate::stats::numbers(&pool(number).core, clock::instant(clock::now()))
+}
+
 /// Memory for an input or for a JavaScript handler's result, or 0 when there is none.
 #[wasm_bindgen]
 pub fn alloc(length: u32) -> u32 {

@@ -4,6 +4,7 @@
 //! - `record`, `list`: a job's place in shared memory and how it comes back to the page.
 //! - `pool`, `runner`, `threads`: the pool, the task that works for it, the threads under it.
 //! - `heap`, `clock`, `panic`: allocation without a lock on the page, time, caught panics.
+//! - `stats`: the metrics as numbers with names.
 //! - `api`: what the page and the workers call.
 #![cfg_attr(target_arch = "wasm32", feature(stdarch_wasm_atomic_wait))]
 // What leaves this crate goes by `api`, to JavaScript.
@@ -26,6 +27,8 @@ mod pool;
 mod record;
 #[cfg(target_arch = "wasm32")]
 mod runner;
+#[cfg(target_arch = "wasm32")]
+mod stats;
 #[cfg(all(test, target_arch = "wasm32"))]
 mod tests;
 #[cfg(target_arch = "wasm32")]

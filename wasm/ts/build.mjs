@@ -33,7 +33,7 @@ try {
   for (const name of wanted) {
     const text = readFileSync(join(all, `${name}.d.ts`), 'utf8');
     writeFileSync(join(dist, `${name}.d.ts`), text);
-    for (const [, other] of text.matchAll(/from ['"]\.\/([\w-]+)\.(?:js|ts)['"]/g)) {
+    for (const [, other] of text.matchAll(/^(?:import|export).* from ['"]\.\/([\w-]+)\.(?:js|ts)['"]/gm)) {
       if (!wanted.includes(other)) wanted.push(other);
     }
   }

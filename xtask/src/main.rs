@@ -16,7 +16,7 @@ use clap::{Parser, Subcommand};
 
 /// Set-up, build, test and demo of weirpool: `cargo xtask <command>`.
 #[derive(Parser)]
-#[command(name = "cargo xtask")]
+#[command(name = "xtask", bin_name = "cargo xtask")]
 struct Arguments {
     #[command(subcommand)]
     task: Task,
