@@ -143,7 +143,7 @@ test('an abort signal rejects with its own reason: before, while queued, while r
 
 test('time-outs end a job in each phase, and the worker is free again', {}, async (page) => {
   const result = await page.evaluate(async () => {
-    const pool = await Pool.create({ workers: 1, breaker: { consecutive: 100, failureRate: 100, minimumCalls: 20 } });
+    const pool = await Pool.create({ workers: 1, breaker: { consecutive: 40, failureRate: 100, minimumCalls: 20 } });
     const busy = await occupy(pool, 1);
     const queue = await outcome(pool.run('echo', 1, { queueTimeout: 30 }));
     const totalQueued = await outcome(pool.run('echo', 1, { totalTimeout: 30 }));

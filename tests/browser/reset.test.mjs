@@ -75,7 +75,7 @@ test('counters, breaker, rate and waiting callers survive a reset', trap, async 
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({
       workers: 1, queue: { capacity: 2, whenFull: 'wait' }, rateLimit: { limit: 20, interval: 3_600_000 },
-      breaker: { consecutive: 100, failureRate: 100, window: 20, minimumCalls: 20 },
+      breaker: { consecutive: 40, failureRate: 100, window: 20, minimumCalls: 20 },
     });
     for (let i = 0; i < 5; i++) await pool.run('echo', i);
     const before = pool.stats();

@@ -58,7 +58,8 @@ interface Place {
 /** What `evacuate` saved from the old memory. */
 export interface Evacuated {
   carried: Task[];
-  lost: number;
+  /** What became of each job that ran. */
+  lost: Verdict[];
   ledger: Uint8Array;
 }
 
@@ -233,6 +234,11 @@ export class Engine {
     task.state = 'refused';
     this.open++;
     this.#finish(task, false, error);
+    this.emit('refused', () => ({ id: task.id, job: task.name, error }));
+  }
+
+  /** Tells of a refusal that the caller has in hand. */
+  tellRefused(task: Task, error: unknown): void {
     this.emit('refused', () => ({ id: task.id, job: task.name, error }));
   }
 
@@ -941,12 +947,12 @@ export class Engine {
     });
     // Whoever was between its end and the list has pushed by now, or never will.
     this.#completions.drainAll();
-    let lost = 0;
+    const lost: Verdict[] = [];
     this.#tasks.forEach((task, token) => {
       if (task === undefined) return;
-      lost++;
       const verdict: Verdict =
         culprits.find((culprit) => culprit.engine === this && culprit.token === token)?.verdict ?? 'ERR_WORKER_CRASHED';
+      lost.push(verdict);
       task.attempt = Math.max(task.attempt, 1);
       this.#part(task, token);
       task.state = 'failed';
@@ -973,17 +979,19 @@ export class Engine {
     this.#attach();
     this.#place.ledger.set(ledger);
     glue.recovered(this.pool);
+    for (const verdict of lost) glue.note_lost(this.pool, LOST[verdict]);
     if (this.paused) glue.pause(this.pool);
     const others = [...this.#pending];
     this.#pending.clear();
     for (const task of [...carried, ...others]) this.#pending.add(task);
     this.#carrying = others.filter((task) => task.extra?.adopted !== undefined).length + carried.length;
+    // Threads first: a job that is taken in wakes one.
+    if (!this.#stopped) this.#startCrew();
     this.#pump();
     if (this.#stopped) return;
-    this.#startCrew();
     const ready = this.#ready;
     ready.then(
-      () => this.emit('reset', () => ({ reason, carried: carried.length, lost })),
+      () => this.emit('reset', () => ({ reason, carried: carried.length, lost: lost.length })),
       (error: unknown) => {
         // Or it was cut short by the next reset.
         if (this.#ready === ready) this.fail(error);
@@ -1279,6 +1287,9 @@ const START_UNDONE = 1000;
 /** It must wait. */
 type Later = typeof Later;
 const Later = Symbol('later');
+
+/** What `note_lost` takes. */
+const LOST: Record<Verdict, number> = { ERR_KILLED: 0, ERR_PANIC: 1, ERR_WORKER_CRASHED: 2 };
 
 const ACTIVITIES = ['starting', 'idle', 'busy', 'left'] as const;
 

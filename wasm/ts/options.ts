@@ -175,7 +175,7 @@ function breakerNumbers(given: unknown): number[] {
   const lease = duration(options.lease, 'breaker.lease') ?? 30_000;
   return [
     1,
-    off(options.consecutive, 5, () => integer(options.consecutive, 'breaker.consecutive', 1, 255)),
+    off(options.consecutive, 5, () => integer(options.consecutive, 'breaker.consecutive', 1, 40)),
     off(options.failureRate, 50, () => integer(options.failureRate, 'breaker.failureRate', 1, 100)),
     window,
     minimumCalls,

@@ -42,6 +42,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   #closing: Promise<CloseReport> | undefined;
   /** The metrics at the end of a closed pool. */
   #last: PoolStats | undefined;
+  #refusedBefore = 0;
   #breakerState: BreakerState = 'closed';
 
   /**
@@ -96,8 +97,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     const promise = new Job<unknown>(task);
     const refused = engine.admit(task, input, settings);
     if (refused === undefined) return promise;
-    promise.catch(() => {});
-    engine.refuse(task, refused.error);
+    // Nobody holds the promise, and the results are of jobs that were taken.
+    engine.tellRefused(task, refused.error);
     return refusal(refused, task);
   }
 
@@ -142,7 +143,11 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
 
   /** The metrics at this moment; those at the end, once the pool is closed. */
   stats(): PoolStats {
-    return this.#last ?? this.#collect();
+    if (this.#last === undefined) return this.#collect();
+    // Only refusals still happen to a closed pool.
+    const late = this.#engine.corrections.refusedClosed - this.#refusedBefore;
+    const { submitted, refusedClosed } = this.#last;
+    return { ...this.#last, submitted: submitted + late, refusedClosed: refusedClosed + late };
   }
 
   /** The metrics as a table for people. */
@@ -154,7 +159,11 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   close(options?: CloseOptions): Promise<CloseReport> {
     if (this.#closing !== undefined) return this.#closing;
     const settings = closeSettings(options);
-    this.#closing = close(this.#engine, settings, () => (this.#last = this.#collect())).then((report) => {
+    const last = () => {
+      this.#last = this.#collect();
+      this.#refusedBefore = this.#engine.corrections.refusedClosed;
+    };
+    this.#closing = close(this.#engine, settings, last).then((report) => {
       this.#engine.emit('close', () => report);
       return report;
     });

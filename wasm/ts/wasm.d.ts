@@ -2,6 +2,7 @@
 // numbers, addresses are byte addresses, times are µs on the page's clock.
 export interface Exports {
   readonly memory: WebAssembly.Memory;
+  __wbindgen_thread_destroy(): void;
 }
 export default function init(options: { module_or_path: WebAssembly.Module }): Promise<Exports>;
 /** Without arguments, on an initialised module: its present exports. */
@@ -37,6 +38,8 @@ export function close(pool: number): void;
 export function abort_next(pool: number): number;
 /** 0 time-out, 1 abort, 2 input. */
 export function note_refused(pool: number, kind: number): void;
+/** A job that a reset did not carry: 0 killed, 1 trapped, 2 another one's trap or kill. */
+export function note_lost(pool: number, kind: number): void;
 export function breaker_trip(pool: number): void;
 export function breaker_reset(pool: number): void;
 export function snapshot(pool: number): Float64Array;

@@ -46,6 +46,7 @@ export function serve(handlers: Readonly<Record<string, unknown>> = {}): void {
 
 async function enter(init: Init, given: Readonly<Record<string, unknown>>): Promise<void> {
   const { worker } = init;
+  let exports: glue.Exports;
   let table: Handler[];
   let call: (handler: number, token: number) => number;
   try {
@@ -54,7 +55,7 @@ async function enter(init: Init, given: Readonly<Record<string, unknown>>): Prom
     for (const url of init.jobs) {
       add(handlers, (await import(/* @vite-ignore */ /* webpackIgnore: true */ url)) as object, url);
     }
-    glue.initSync({ module: init.module, memory: init.memory });
+    exports = glue.initSync({ module: init.module, memory: init.memory });
     const names = [...handlers.keys()].sort();
     table = names.map((name) => handlers.get(name)!);
     call = caller(init, table);
@@ -66,6 +67,8 @@ async function enter(init: Init, given: Readonly<Record<string, unknown>>): Prom
   }
   try {
     glue.worker_enter(init.receiver, init.pool, worker, init.origin, call);
+    // Frees this thread's stack: nothing may run on it afterwards.
+    exports.__wbindgen_thread_destroy();
     say({ weirpool: 'exit', worker });
   } catch (error) {
     say({ weirpool: 'trap', worker, message: String(error) });
