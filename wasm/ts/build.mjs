@@ -31,7 +31,8 @@ try {
   execFileSync(process.execPath, [tsc, '-p', join(folder, 'tsconfig.json'), '--outDir', all], { stdio: 'inherit' });
   const wanted = ['index', 'worker'];
   for (const name of wanted) {
-    const text = readFileSync(join(all, `${name}.d.ts`), 'utf8');
+    // The compiler leaves the sources' own endings in declarations.
+    const text = readFileSync(join(all, `${name}.d.ts`), 'utf8').replace(/^((?:import|export).* from '\.\/[\w-]+)\.ts'/gm, "$1.js'");
     writeFileSync(join(dist, `${name}.d.ts`), text);
     for (const [, other] of text.matchAll(/^(?:import|export).* from ['"]\.\/([\w-]+)\.(?:js|ts)['"]/gm)) {
       if (!wanted.includes(other)) wanted.push(other);
