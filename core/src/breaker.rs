@@ -810,7 +810,9 @@ impl History {
     }
 
     fn len(self) -> u32 {
-        ((self.0 & ((1 << Self::TAG_SHIFT) - 1)) >> Self::LENGTH) as u32
+        #[allow(clippy::unnecessary_cast, reason = "a word may be 64 bits")]
+        let length = ((self.0 & ((1 << Self::TAG_SHIFT) - 1)) >> Self::LENGTH) as u32;
+        length
     }
 
     fn push(self, outcome: bool) -> Self {

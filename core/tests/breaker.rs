@@ -320,7 +320,7 @@ fn compare(seed: u64) {
                 let (permit, period) = permits[index];
                 // Now and then a permit is reported again, or is lost.
                 if random.below(20) != 0 {
-                    permits.swap_remove(index);
+                    let _ = permits.swap_remove(index);
                 }
                 match random.below(12) {
                     0 => assert_eq!(breaker.release(permit, at), model.release(period), "{note}"),

@@ -64,15 +64,19 @@ impl Model {
     }
 
     fn set(&mut self, quota: Option<Quota>, now: Instant) {
+        // An arrival that has passed stays where it is: the clock may run back.
+        let ahead = self.ahead(now);
         let owed = self.quota.map_or(0, |old| {
             let spacing = self.spacing(old);
-            (self.ahead(now) + spacing - 1) / spacing
+            (ahead + spacing - 1) / spacing
         });
         self.quota = quota;
-        self.arrival = self.time(now)
-            + quota.map_or(0, |new| {
-                owed.min(i128::from(new.burst())) * self.spacing(new)
-            });
+        if ahead > 0 {
+            self.arrival = self.time(now)
+                + quota.map_or(0, |new| {
+                    owed.min(i128::from(new.burst())) * self.spacing(new)
+                });
+        }
     }
 
     fn available(&self, now: Instant) -> u32 {
@@ -142,7 +146,6 @@ fn compare(seed: u64, quota: fn(&mut Random) -> Quota, denominator: i128, lag: u
         // The end of time, where waiting has no end.
         .min(u64::MAX >> 2);
         let at = Instant::from_micros(now);
-        if std::env::var("TRACE").is_ok() { println!("{step} at {now} {:?} avail {} arrival {}", model.quota, limit.available(at), model.arrival); }
         let note = || format!("seed {seed}, step {step}, at {now}, {:?}", model.quota);
         match random.below(20) {
             0 => {

@@ -111,8 +111,8 @@ export async function packageTests(serverOptions = {}) {
     await server.close();
   });
 
-  return (name, { expectProblems, timeout = 60_000 } = {}, body) =>
-    test(name, { timeout }, async (t) => {
+  return (name, { expectProblems, timeout = 60_000, todo = false } = {}, body) =>
+    test(name, { timeout, todo }, async (t) => {
       const page = await open(browser, `${server.origin}/index.html`);
       try {
         await page.waitForFunction('globalThis.harness !== undefined');

@@ -21,6 +21,8 @@ export async function close(
   let aborted = 0;
   if (mode === 'abort') aborted += engine.endAll(cutOff);
   else if (mode === 'cancel-queued') aborted += engine.endQueued(cutOff);
+  // Whoever still waits for room was never accepted: a drain is of accepted jobs.
+  else engine.endWaiting(cutOff, true);
   // Jobs that wait would never end in a paused pool.
   if (engine.paused && engine.open > 0 && !engine.instance.broken) {
     engine.paused = false;

@@ -346,21 +346,25 @@ export class Engine {
 
   #load(task: Task): void {
     const { data } = task.extra!;
+    // An empty input is there at once.
+    let over = false;
     const load = this.instance.loader.load(
       data as string | Uint8Array | Blob,
       (address, length) => {
+        over = true;
         this.#loads.delete(task);
         task.extra!.loaded = { address, length };
         this.#afterLoad(task);
       },
       (error) => {
+        over = true;
         this.#loads.delete(task);
         if (task.extra!.adopted === undefined) this.#note(Noted.INPUT);
         task.state = 'refused';
         this.#finish(task, false, this.#dataError(task, error));
       },
     );
-    this.#loads.set(task, load);
+    if (!over) this.#loads.set(task, load);
   }
 
   #afterLoad(task: Task): void {
@@ -1017,9 +1021,12 @@ export class Engine {
     return ended;
   }
 
-  /** Ends the jobs that are not accepted yet. */
-  endWaiting(error: (task: Task) => unknown): number {
-    const tasks = [...this.#pending, ...this.#loads.keys()].filter((task) => !isOver(task));
+  /** Ends the jobs that are not accepted yet, and, unless they are to be spared, those on their way
+   * through a reset. */
+  endWaiting(error: (task: Task) => unknown, spareCarried = false): number {
+    const tasks = [...this.#pending, ...this.#loads.keys()].filter(
+      (task) => !isOver(task) && !(spareCarried && task.extra!.adopted !== undefined),
+    );
     for (const task of tasks) {
       if (task.extra!.adopted === undefined) {
         this.corrections.submitted++;

@@ -99,6 +99,8 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             "model",
         ]);
         loom.env("RUSTFLAGS", "--cfg loom")
+            // Two preemptions find most bugs, and each model ends within seconds.
+            .env("LOOM_MAX_PREEMPTIONS", "2")
             .env("CARGO_TARGET_DIR", root.join("target/loom"));
         loom
     };

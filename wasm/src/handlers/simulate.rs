@@ -35,7 +35,7 @@ enum End {
 /// ignores its cancellation.
 pub fn simulate<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>, JobError> {
     let Input { duration, outcome } = json::input(input, TAKES)?;
-    if !(duration >= 0.0 && duration <= 86_400_000.0) {
+    if !(0.0..=86_400_000.0).contains(&duration) {
         return Err(JobError::BadInput(
             "duration must be from 0 to 86400000 ms".into(),
         ));
