@@ -131,8 +131,8 @@ export class Host {
   async close(mode: 'drain' | 'abort'): Promise<void> {
     const pool = this.#pool;
     if (pool === undefined || !this.#open) return;
-    // A paused pool would keep its queued jobs, and the drain would wait for them until its deadline.
-    if (this.paused) this.resume();
+    // A pool that closes resumes by itself.
+    this.paused = false;
     this.#open = false;
     this.#say({ is: 'closing' });
     const report = await pool.close({ mode });

@@ -117,8 +117,8 @@ function enable(id: string, on: boolean): void {
 }
 
 function watch(pool: Pool<BuiltIns>): void {
-  pool.addEventListener('reset', () => {
-    announce('A job broke the instance: the pool started afresh and carried its queued jobs over');
+  pool.addEventListener('reset', ({ detail: { carried, lost } }) => {
+    announce(`A job broke the instance: the pool started afresh, ${count(carried)} jobs carried over, ${count(lost)} lost`);
   });
   pool.addEventListener('saturated', () => announce('The queue is full'));
 }
