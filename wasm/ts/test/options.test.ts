@@ -1,0 +1,93 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { closeSettings, jobSettings, poolSettings } from '../options.ts';
+
+const pool: [unknown, 'TypeError' | 'RangeError'][] = [
+  [null, 'TypeError'],
+  [[], 'TypeError'],
+  ['threads', 'TypeError'],
+  [{ retry: true }, 'TypeError'],
+  [{ adaptive: true }, 'TypeError'],
+  [{ handlers: () => {} }, 'TypeError'],
+  [{ mode: 1 }, 'TypeError'],
+  [{ mode: 'thread' }, 'RangeError'],
+  [{ workers: '4' }, 'TypeError'],
+  [{ workers: { min: 1, max: 2 } }, 'TypeError'],
+  [{ workers: 0 }, 'RangeError'],
+  [{ workers: 65 }, 'RangeError'],
+  [{ workers: 1.5 }, 'RangeError'],
+  [{ workers: NaN }, 'RangeError'],
+  [{ queue: 5 }, 'TypeError'],
+  [{ queue: { order: 'deadline' } }, 'TypeError'],
+  [{ queue: { capacity: 0 } }, 'RangeError'],
+  [{ queue: { capacity: 4097 } }, 'RangeError'],
+  [{ queue: { whenFull: 'drop' } }, 'RangeError'],
+  [{ queue: { maxWaiting: -1 } }, 'RangeError'],
+  [{ queue: { ageing: true } }, 'TypeError'],
+  [{ queue: { ageing: 0 } }, 'RangeError'],
+  [{ maxInFlight: 0 }, 'RangeError'],
+  [{ rateLimit: { interval: 1 } }, 'TypeError'],
+  [{ rateLimit: { limit: 1 } }, 'TypeError'],
+  [{ rateLimit: { limit: 1, interval: 0 } }, 'RangeError'],
+  [{ rateLimit: { limit: 10_001, interval: 1 } }, 'RangeError'],
+  [{ breaker: 'on' }, 'TypeError'],
+  [{ breaker: { per: 'job' } }, 'TypeError'],
+  [{ breaker: { failureRate: 101 } }, 'RangeError'],
+  [{ breaker: { window: 41 } }, 'RangeError'],
+  [{ breaker: { window: 5, minimumCalls: 6 } }, 'RangeError'],
+  [{ breaker: { slowRate: 50 } }, 'TypeError'],
+  [{ breaker: { pause: 100, maxPause: 50 } }, 'RangeError'],
+  [{ timeout: 0 }, 'RangeError'],
+  [{ timeout: -1 }, 'RangeError'],
+  [{ timeout: NaN }, 'RangeError'],
+  [{ timeout: 2 ** 31 }, 'RangeError'],
+  [{ killAfter: '1s' }, 'TypeError'],
+  [{ createWorker: './worker.js' }, 'TypeError'],
+  [{ createWorker: () => {}, workerUrl: 'http://a/w.js' }, 'TypeError'],
+  [{ jobs: 'http://a/jobs.js' }, 'TypeError'],
+  [{ jobs: [1] }, 'TypeError'],
+  [{ wasmUrl: 'http://' }, 'TypeError'],
+  [{ startupTimeout: 0 }, 'RangeError'],
+];
+
+test('wrong pool options are refused by kind', () => {
+  for (const [options, name] of pool) {
+    assert.throws(() => poolSettings(options as never), { name }, JSON.stringify(options));
+  }
+});
+
+test('wrong job options are refused by kind', () => {
+  const settings = poolSettings({ workers: 1 });
+  const bad: [unknown, 'TypeError' | 'RangeError'][] = [
+    [null, 'TypeError'],
+    [{ retry: 3 }, 'TypeError'],
+    [{ priority: 2 }, 'TypeError'],
+    [{ priority: 'urgent' }, 'RangeError'],
+    [{ signal: {} }, 'TypeError'],
+    [{ timeout: '5' }, 'TypeError'],
+    [{ timeout: 0 }, 'RangeError'],
+    [{ queueTimeout: -5 }, 'RangeError'],
+    [{ totalTimeout: NaN }, 'RangeError'],
+    [{ whenFull: 'block' }, 'RangeError'],
+    [{ submitTimeout: 0 }, 'RangeError'],
+  ];
+  for (const [options, name] of bad) {
+    assert.throws(() => jobSettings(options as never, settings, true), { name }, JSON.stringify(options));
+  }
+  assert.throws(() => jobSettings({ whenFull: 'wait' }, settings, false), { name: 'TypeError' });
+  assert.throws(() => closeSettings({ mode: 'now' as never }), { name: 'RangeError' });
+  assert.equal(closeSettings({ deadline: 0 }).deadline, 0);
+});
+
+test('defaults are those of the documentation', () => {
+  const settings = poolSettings({ workers: 3, breaker: true, rateLimit: { limit: 10, interval: 1000 } });
+  assert.equal(settings.capacity, 1024);
+  assert.equal(settings.maxWaiting, 1024);
+  assert.equal(settings.timeout, Infinity);
+  assert.deepEqual(
+    [...settings.config],
+    [1024, 3, 3, 1e6, -1, 10, 1e6, 10, 1, 5, 50, 20, 10, -1, -1, 10e6, 60e6, 3, 30e6],
+  );
+  // The classic pool's breaker pauses for longer than the default maximum.
+  assert.equal(poolSettings({ workers: 1, breaker: { pause: 300_000 } }).config[16], 300e6);
+});

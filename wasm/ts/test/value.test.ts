@@ -1,0 +1,44 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { describeError, reviveError } from '../errors.ts';
+import { DataError, decode, encode, kindOf, utf8 } from '../value.ts';
+
+function travel(value: unknown): unknown {
+  const data = encode(value);
+  const bytes = data === undefined ? new Uint8Array() : typeof data === 'string' ? utf8(data) : (data as Uint8Array);
+  return decode(kindOf(value), new Uint8Array(bytes));
+}
+
+test('values come back as they went', () => {
+  for (const value of [undefined, null, true, 0, -1.5, '', 'ä€😀', '\ufeffbom', [1, [2]], { a: { b: 'c' } }]) {
+    assert.deepEqual(travel(value), value);
+  }
+  assert.deepEqual(travel(Uint8Array.of(1, 2, 3)), Uint8Array.of(1, 2, 3));
+  assert.deepEqual(travel(Uint8Array.of(1, 2, 3).buffer), Uint8Array.of(1, 2, 3));
+});
+
+test('what cannot travel is refused', () => {
+  const cyclic: { self?: unknown } = {};
+  cyclic.self = cyclic;
+  const detached = new Uint8Array(8);
+  structuredClone(detached, { transfer: [detached.buffer] });
+  const values = [
+    () => {}, Symbol('s'), 1n, { big: 1n }, cyclic, detached, detached.buffer, Promise.resolve(1), new Map(),
+    new Set(), new Float64Array(1), new DataView(new ArrayBuffer(1)), new SharedArrayBuffer(1),
+    { toJSON() { throw new Error('hostile'); } },
+    { toJSON: () => undefined },
+    { toJSON() { throw { get message() { throw new Error('hostile'); } }; } },
+  ];
+  for (const value of values) assert.throws(() => encode(value), DataError);
+});
+
+test('an error keeps its name, message, code, stack and own fields', () => {
+  const error = Object.assign(new TypeError('wrong'), { code: 'E_X', detail: { at: 3 }, self: () => {} });
+  const revived = reviveError(JSON.parse(JSON.stringify(describeError(error)))) as typeof error;
+  assert.ok(revived instanceof TypeError);
+  assert.equal(revived.message, 'wrong');
+  assert.equal(revived.code, 'E_X');
+  assert.deepEqual(revived.detail, { at: 3 });
+  assert.equal(revived.stack, error.stack);
+  assert.equal(reviveError(describeError('plain')).message, 'plain');
+});
