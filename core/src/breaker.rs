@@ -45,7 +45,7 @@ use core::time::Duration;
 
 use crate::{
     error::ConfigError,
-    sync::{AtomicU32, AtomicWord, Ordering, Word, const_fn},
+    sync::{Apart, AtomicU32, AtomicWord, Ordering, Word, const_fn},
     time::{Instant, micros},
 };
 
@@ -60,10 +60,6 @@ pub struct Breaker {
     /// `[tag:14 | instant:50]` in microseconds, or `[tag:8 | instant:24]` in ticks with 32-bit words: when the pause
     /// (open) or the lease (half-open) of the generation `tag` ends. Its first observer writes it.
     clock: AtomicWord,
-    /// The last outcomes of the closed generation `tag`, 1 for a failure; the layout is [`History`]'s.
-    failures: AtomicWord,
-    /// The same with 1 for a slow call.
-    slow: AtomicWord,
     /// The state; the layout is [`Phase`]'s.
     phase: AtomicU32,
     /// How often it opened, modulo 2^32.
@@ -71,6 +67,17 @@ pub struct Breaker {
     /// How many results were stale, modulo 2^32.
     stale: AtomicU32,
     rules: Rules,
+    /// Written at every result, where the words above only change with the state.
+    windows: Apart<Windows>,
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct Windows {
+    /// The last outcomes of the closed generation `tag`, 1 for a failure; the layout is [`History`]'s.
+    failures: AtomicWord,
+    /// The same with 1 for a slow call.
+    slow: AtomicWord,
 }
 
 impl Breaker {
@@ -105,12 +112,11 @@ impl Breaker {
         const fn build(rules: Rules, state: State) -> Self {
             Self {
                 clock: AtomicWord::new(0),
-                failures: AtomicWord::new(0),
-                slow: AtomicWord::new(0),
                 phase: AtomicU32::new(Phase::first(state).0),
                 opened: AtomicU32::new(0),
                 stale: AtomicU32::new(0),
                 rules,
+                windows: Apart(Windows { failures: AtomicWord::new(0), slow: AtomicWord::new(0) }),
             }
         }
     }
@@ -256,8 +262,9 @@ impl Breaker {
     /// Everything there is to show, read one after the other: exact when nobody else is at work.
     pub fn snapshot(&self, now: Instant) -> Snapshot {
         let phase = self.phase();
-        let failures = History(self.failures.load(Ordering::Relaxed)).recent(self.rules.window);
-        let slow = History(self.slow.load(Ordering::Relaxed)).recent(self.rules.window);
+        let failures =
+            History(self.windows.failures.load(Ordering::Relaxed)).recent(self.rules.window);
+        let slow = History(self.windows.slow.load(Ordering::Relaxed)).recent(self.rules.window);
         Snapshot {
             state: self.state_of(phase, now),
             generation: phase.generation(),
@@ -283,8 +290,8 @@ impl Breaker {
             // Not left to the first observer alone, so that no tag survives until its number comes round again.
             self.remaining(to, now);
             if to.state() == State::Closed {
-                self.update(&self.failures, to, |history| history);
-                self.update(&self.slow, to, |history| history);
+                self.update(&self.windows.failures, to, |history| history);
+                self.update(&self.windows.slow, to, |history| history);
             }
         }
         Ok(())
@@ -366,14 +373,16 @@ impl Breaker {
         let rules = &self.rules;
         let mut reached = false;
         if rules.consecutive != 0 || rules.failure_rate != 0 {
-            let history = self.update(&self.failures, phase, |history| history.push(failure))?;
+            let history = self.update(&self.windows.failures, phase, |history| {
+                history.push(failure)
+            })?;
             reached |= rules.consecutive != 0 && history.consecutive() >= rules.consecutive;
             reached |= history
                 .recent(rules.window)
                 .reaches(rules.failure_rate, rules.minimum_calls);
         }
         if rules.slow_rate != 0 {
-            let history = self.update(&self.slow, phase, |history| history.push(slow))?;
+            let history = self.update(&self.windows.slow, phase, |history| history.push(slow))?;
             reached |= history
                 .recent(rules.window)
                 .reaches(rules.slow_rate, rules.minimum_calls);

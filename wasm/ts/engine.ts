@@ -14,6 +14,7 @@ import { Kind, Layout, Outcome, Phase, Refused, WorkerEntry } from './record.ts'
 import type { Results } from './results.ts';
 import type { JobState, WorkerStats } from './types.ts';
 import { DataError, decode, encode, kindOf, utf8, writeAscii, type Encoded } from './value.ts';
+import { burst } from './burst.ts';
 import { Watchdog } from './watchdog.ts';
 import { Crew } from './workers.ts';
 
@@ -537,7 +538,7 @@ export class Engine {
   #submit(task: Task, token: number, opens = true): number {
     let code: number;
     try {
-      code = glue.submit(this.pool, token, now());
+      code = glue.submit(this.pool, token, burst.time());
     } catch (error) {
       this.instance.suspect(error);
       return -1;
