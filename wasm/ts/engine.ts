@@ -538,7 +538,7 @@ export class Engine {
   #submit(task: Task, token: number, opens = true): number {
     let code: number;
     try {
-      code = glue.submit(this.pool, token, burst.time());
+      code = this.instance.exports.submit(this.pool, token, burst.time());
     } catch (error) {
       this.instance.suspect(error);
       return -1;
