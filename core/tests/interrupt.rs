@@ -17,7 +17,7 @@ use std::{
 };
 
 /// How often every operation must have been preempted.
-const FLOOR: u32 = 500;
+const FLOOR: u32 = 1_000;
 
 /// It takes about three seconds; a machine that delivers few signals may take longer.
 const LONGEST: Duration = Duration::from_secs(100);

@@ -93,15 +93,15 @@ const OPERATIONS: [Operation; 9] = [
 
 /// What was reached.
 #[derive(Debug)]
-pub struct Report {
+pub(crate) struct Report {
     /// Jobs that were accepted, each of which came back exactly once.
-    pub jobs: u32,
+    pub(crate) jobs: u32,
     /// Interrupts that found an operation unfinished, by the kind of the uppermost one.
-    pub preempted: [u32; OPERATIONS.len()],
+    pub(crate) preempted: [u32; OPERATIONS.len()],
     /// Those that found two unfinished, one above the other.
-    pub nested: u32,
+    pub(crate) nested: u32,
     /// How often the queue was filled to the brim and emptied to the bottom.
-    pub edges: u32,
+    pub(crate) edges: u32,
 }
 
 impl core::fmt::Display for Report {
@@ -118,7 +118,7 @@ impl core::fmt::Display for Report {
 ///
 /// # Panics
 /// If an account does not balance, or `is_over` before that.
-pub fn run(floor: u32, is_over: impl Fn(u32) -> bool) -> Report {
+pub(crate) fn run(floor: u32, is_over: impl Fn(u32) -> bool) -> Report {
     let thread = &CONTEXTS[0];
     let mut before = Before::default();
     for round in 0.. {
@@ -145,7 +145,7 @@ pub fn run(floor: u32, is_over: impl Fn(u32) -> bool) -> Report {
 }
 
 /// An interrupt's part; 1 is the lower level.
-pub fn interrupt(level: usize) {
+pub(crate) fn interrupt(level: usize) {
     let context = &CONTEXTS[level];
     if QUIET.get() == 1 {
         return;
@@ -153,10 +153,10 @@ pub fn interrupt(level: usize) {
     let unfinished = context.look_below();
     if level == TOP {
         CLOCK.set(CLOCK.get() + context.random() % 200);
-        match context.random() % 8 {
-            0 => context.fill_and_empty(unfinished),
-            1 => context.spend_tokens(unfinished),
-            2 => context.weigh(unfinished),
+        match context.random() % 64 {
+            0..8 => context.fill_and_empty(unfinished),
+            8..16 => context.spend_tokens(unfinished),
+            16 => context.weigh(unfinished),
             _ => {}
         }
     }
@@ -166,7 +166,7 @@ pub fn interrupt(level: usize) {
 }
 
 /// A random number out of a level's own sequence.
-pub fn random(level: usize) -> u32 {
+pub(crate) fn random(level: usize) -> u32 {
     CONTEXTS[level].random()
 }
 
@@ -232,15 +232,16 @@ impl Context {
 
     /// One operation, whichever.
     fn step(&self) {
-        match self.random() % 32 {
-            0..8 => _ = self.submit(),
-            8..14 => _ = self.take_and_finish(|| {}),
-            14..18 => _ = self.take_and_finish(|| self.cancel()),
-            18..21 => self.cancel(),
-            21..24 => self.poll(),
-            24 => self.snapshot(),
-            25..28 => self.call_through_breaker(),
-            28 | 29 => _ = self.take_token(now()),
+        match self.random() % 128 {
+            0..32 => _ = self.submit(),
+            32..56 => _ = self.take_and_finish(|| {}),
+            56..72 => _ = self.take_and_finish(|| self.cancel()),
+            72..80 => self.cancel(),
+            80..92 => self.poll(),
+            // Seldom: it takes longer than all others.
+            92 => self.snapshot(),
+            93..108 => self.call_through_breaker(),
+            108..120 => _ = self.take_token(now()),
             _ => self.record(),
         }
     }
@@ -364,7 +365,7 @@ impl Context {
 
     /// Some values at once, since one is over in no time.
     fn record(&self) {
-        let values: [u32; 8] = core::array::from_fn(|_| self.random() % (1 << 20));
+        let values: [u32; 8] = core::array::from_fn(|_| self.random() % (1 << 16));
         self.during(Operation::Histogram, || {
             for value in values {
                 HISTOGRAM.record(value.into());
