@@ -244,9 +244,9 @@ fn rounding_is_small_and_never_grants_too_much() {
         let exact = (u128::from(quota.burst()) * quota.interval().as_micros())
             .div_ceil(u128::from(quota.limit())) as u64;
         let slack = if NARROW {
-            // Less than a unit a token.
+            // Less than a unit a token, and one for a start between two.
             let burst = u128::from(quota.burst());
-            (u128::from(exact) * burst >> 26) as u64 + quota.burst() as u64 / 10 + 2
+            (u128::from(exact) * (burst + 2) >> 26) as u64 + quota.burst() as u64 / 10 + 2
         } else {
             exact / 1_000_000 + 1
         };
