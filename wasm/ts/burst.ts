@@ -22,6 +22,11 @@ class Burst {
     }
     return this.#time;
   }
+
+  /** How long ago that time was, in µs: what a wait that was counted from it must be shorter by. */
+  age(): number {
+    return performance.now() * 1000 - this.#time;
+  }
 }
 
 export const burst = new Burst();

@@ -1205,7 +1205,8 @@ export class Engine {
   }
 
   #refusal(task: Task, token: number, code: number): PoolError {
-    const retryAfter = this.#place.f64[(this.#recordOf(token) >> 1) + R.RETRY_AFTER]! / 1000;
+    const counted = this.#place.f64[(this.#recordOf(token) >> 1) + R.RETRY_AFTER]!;
+    const retryAfter = Math.max(counted - burst.age(), 1) / 1000;
     const jobId = task.id;
     switch (code) {
       case Refused.RATE:
