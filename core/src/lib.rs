@@ -62,6 +62,7 @@ pub mod pool;
 pub mod rate;
 pub mod time;
 
+mod countdown;
 mod gate;
 mod job;
 mod key;
