@@ -8,7 +8,9 @@
 use loom::{model, sync::Arc, thread};
 use std::time::Duration;
 use weirpool_core::{
+    adaptive::{self, AdaptiveLimit},
     breaker::{Breaker, Cause, Config, Recorded, State, Transition, Verdict},
+    concurrency::ConcurrencyLimit,
     time::Instant,
 };
 
@@ -219,5 +221,99 @@ fn the_log_is_never_torn() {
         }
         assert_eq!(newer.from, older.to);
         assert_eq!(newer.to, breaker.state(at(1 << 22)));
+    });
+}
+
+/// A limit of at most 3 whose present window began at 0 ms, has nine runs and lasts 1 ms.
+fn nine_runs(run: Duration) -> Arc<AdaptiveLimit> {
+    let limit = AdaptiveLimit::new(
+        3,
+        Some(adaptive::Config {
+            target: Duration::from_micros(100),
+            window: Duration::from_millis(1),
+            min: 1,
+        }),
+    );
+    for _ in 0..9 {
+        limit.observe(run, at(0));
+    }
+    Arc::new(limit)
+}
+
+const SLOW: Duration = Duration::MAX;
+
+/// Two runs come after the end of a window: one of them ends it, and the other one begins the next.
+#[test]
+fn a_window_ends_once() {
+    model(|| {
+        let limit = nine_runs(SLOW);
+        let other = {
+            let limit = limit.clone();
+            thread::spawn(move || limit.observe(SLOW, at(1)))
+        };
+        limit.observe(SLOW, at(1));
+        other.join().unwrap();
+        assert_eq!(limit.limit(), 2, "one step down from 3");
+        for _ in 0..8 {
+            limit.observe(SLOW, at(1));
+        }
+        assert_eq!(limit.limit(), 2, "the next window began at 1 ms");
+        limit.observe(SLOW, at(2));
+        assert_eq!(limit.limit(), 1, "and counted the second of the two runs");
+    });
+}
+
+/// A window raises the limit while its maximum is lowered: it does not stay above.
+#[test]
+fn a_raise_against_a_lower_maximum() {
+    model(|| {
+        let limit = nine_runs(SLOW);
+        limit.observe(SLOW, at(1));
+        assert!(limit.try_acquire() && limit.try_acquire() && !limit.try_acquire());
+        for _ in 0..9 {
+            limit.observe(RUN, at(1));
+        }
+        let other = {
+            let limit = limit.clone();
+            thread::spawn(move || limit.observe(RUN, at(2)))
+        };
+        let operator = {
+            let limit = limit.clone();
+            thread::spawn(move || limit.set_maximum(2))
+        };
+        other.join().unwrap();
+        operator.join().unwrap();
+        assert_eq!((limit.limit(), limit.maximum()), (2, 2));
+        assert_eq!(limit.in_flight(), 2);
+    });
+}
+
+/// A limit is lowered and raised again under two takers: whoever was let in is counted, and the limit holds.
+#[test]
+fn a_limit_that_moves_counts_exactly() {
+    model(|| {
+        let limit = Arc::new(ConcurrencyLimit::new(1));
+        let takers: Vec<_> = (0..2)
+            .map(|_| {
+                let limit = limit.clone();
+                thread::spawn(move || limit.try_acquire())
+            })
+            .collect();
+        limit.set(0);
+        limit.set(2);
+        let taken: u16 = takers
+            .into_iter()
+            .map(|taker| u16::from(taker.join().unwrap()))
+            .sum();
+        assert_eq!((limit.in_flight(), limit.limit()), (taken, 2));
+        for _ in taken..2 {
+            assert!(limit.try_acquire());
+        }
+        assert!(!limit.try_acquire() && limit.is_full());
+        limit.set(1);
+        limit.release();
+        assert!(!limit.try_acquire(), "one is out still");
+        limit.release();
+        assert!(limit.try_acquire());
     });
 }
