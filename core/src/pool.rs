@@ -238,7 +238,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             }
         };
         if let Some(permit) = permit {
-            let _ = breaker.release(permit, now);
+            let _ = breaker.release(permit);
         }
         self.permits.release();
         match settled {
@@ -295,7 +295,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                     self.abandoned.fetch_sub(1, Ordering::Relaxed);
                     metrics.stale();
                     if stage == Stage::Cancelled {
-                        let _ = breaker.release(permit, now);
+                        let _ = breaker.release(permit);
                     }
                     return Finish::Stale(job);
                 }
@@ -308,7 +308,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         let _ = match outcome {
             Outcome::Success => breaker.record(permit, Verdict::Success, run, now),
             Outcome::Failure | Outcome::Panic => breaker.record(permit, Verdict::Failure, run, now),
-            Outcome::Ignored => breaker.release(permit, now),
+            Outcome::Ignored => breaker.release(permit),
         };
         self.permits.release();
         let result = match outcome {

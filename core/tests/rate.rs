@@ -246,7 +246,7 @@ fn rounding_is_small_and_never_grants_too_much() {
         let slack = if NARROW {
             // Less than a unit a token, and one for a start between two.
             let burst = u128::from(quota.burst());
-            (u128::from(exact) * (burst + 2) >> 26) as u64 + quota.burst() as u64 / 10 + 2
+            ((u128::from(exact) * (burst + 2)) >> 26) as u64 + u64::from(quota.burst()) / 10 + 2
         } else {
             exact / 1_000_000 + 1
         };

@@ -181,6 +181,12 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             loom("weirpool-core", "loom"),
         ),
         step(
+            "loom models of the gates",
+            Tests,
+            30,
+            loom("weirpool-core", "loom_gates"),
+        ),
+        step(
             "loom models of the wasm crate",
             Tests,
             30,
