@@ -544,11 +544,6 @@ fn the_log_outlives_the_count_of_generations() {
 }
 
 #[test]
-fn sizes() {
-    assert_eq!(size_of::<Breaker>(), if NARROW { 136 } else { 152 });
-}
-
-#[test]
 fn a_success_clears_failures_in_a_row() {
     let breaker = Breaker::new(Config {
         consecutive: Some(3),
