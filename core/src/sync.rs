@@ -170,6 +170,28 @@ impl<T> UnsafeCell<T> {
     }
 }
 
+/// A group of words that other contexts write than those beside it, on a cache line of its own where cores have caches
+/// to fight over.
+#[derive(Debug)]
+#[cfg_attr(
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_family = "wasm"
+    ),
+    repr(C, align(64))
+)]
+pub(crate) struct Apart<T>(pub(crate) T);
+
+impl<T> core::ops::Deref for Apart<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
 /// An array with every element made by the same expression of its index, in a constant outside models.
 macro_rules! array {
     (|$i:ident| $element:expr; $len:expr) => {{
