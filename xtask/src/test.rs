@@ -124,6 +124,17 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             .env("CARGO_TARGET_DIR", root.join("target/loom"));
         loom
     };
+    let mut simulator = cargo(&["test", "--package", "weirpool-core", "--release"]);
+    simulator
+        .args(["--test", "simulator"])
+        .env("RUSTFLAGS", "--cfg shuttle")
+        .env("WEIRPOOL_SEED", "1")
+        .env("CARGO_TARGET_DIR", root.join("target/shuttle"));
+    if long {
+        simulator
+            .env("WEIRPOOL_LONG", "1")
+            .env_remove("WEIRPOOL_SEED");
+    }
     let mut documentation = cargo(&["doc", "--no-deps"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     let mut wasm_clippy = toolchain.command("cargo")?;
@@ -185,6 +196,12 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             Tests,
             30,
             loom("weirpool-core", "loom_gates"),
+        ),
+        step(
+            "simulator of the core",
+            Tests,
+            if long { 60 } else { 15 },
+            simulator,
         ),
         step(
             "loom models of the wasm crate",
