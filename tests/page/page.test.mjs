@@ -110,6 +110,13 @@ pageTest('the classic preset runs to its report', async (page) => {
   await page.locator('#pool-state[data-state="open"]').waitFor();
 });
 
+pageTest('on a phone nothing is wider than the screen, the report included', async (page) => {
+  await page.setViewportSize({ width: 390, height: 844 });
+  await page.locator('#preset-classic').click();
+  await page.locator('#report-card').waitFor({ timeout: 50_000 });
+  assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 390);
+});
+
 pageTest('files of several sizes are hashed and compressed as node does it', async (page) => {
   const files = [0, 1, 48, 49, 1000, 65_536, 1_000_003, 5_000_000].map((size) => ({
     name: `${size}.bin`, mimeType: 'application/octet-stream', buffer: sample(size, size + 3),
