@@ -24,7 +24,7 @@ impl Random {
 
     /// Every choice takes as few of these bytes as it needs; zeros when they are used up.
     pub fn chosen(bytes: &[u8]) -> Self {
-        Self::Chosen(bytes.to_vec().into_iter())
+        Self::Chosen(Vec::from(bytes).into_iter())
     }
 
     /// Whether the chosen bytes are used up.

@@ -26,6 +26,9 @@ pub struct World<const SLOTS: usize> {
     pub work: AtomicU32,
 }
 
+/// What one kind of context does over and over.
+type Role<const SLOTS: usize> = fn(&mut Actor<SLOTS>);
+
 impl<const SLOTS: usize> World<SLOTS> {
     pub fn new(setup: Setup, control: Arc<Control>) -> Arc<Self> {
         Arc::new(Self {
@@ -55,7 +58,7 @@ impl<const SLOTS: usize> World<SLOTS> {
     pub fn begin(self: &Arc<Self>) -> Vec<thread::JoinHandle<()>> {
         let setup = self.setup;
         // Who does what, and for how many steps at most each rests before an operation.
-        let roles: [(usize, fn(&mut Actor<SLOTS>), u64); 5] = [
+        let roles: [(usize, Role<SLOTS>, u64); 5] = [
             (setup.submitters, Actor::submit, 30),
             (setup.workers, Actor::work, 10),
             (setup.cancellers, Actor::cancel_some, 150),
