@@ -31,7 +31,7 @@
 //!
 //! # The parts
 //! [`pool`] composes the others, and its documentation has the laws that hold. Each of the others works alone:
-//! [`breaker`], [`rate`], [`concurrency`], [`histogram`], [`metrics`] and [`time`].
+//! [`breaker`], [`rate`], [`concurrency`], [`adaptive`], [`histogram`], [`metrics`] and [`time`].
 //!
 //! # When not to use it
 //! Where jobs only wait for input and output, an async runtime with a semaphore is simpler. Where jobs must outlive the
@@ -53,6 +53,7 @@
     )
 )]
 
+pub mod adaptive;
 pub mod breaker;
 pub mod concurrency;
 pub mod error;
@@ -62,6 +63,7 @@ pub mod pool;
 pub mod rate;
 pub mod time;
 
+mod countdown;
 mod gate;
 mod job;
 mod key;

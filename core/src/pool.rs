@@ -33,7 +33,7 @@ use crate::{
     metrics::{Metrics, Snapshot},
     queue::{Least, Tournament},
     rate::{Quota, RateLimit},
-    sync::{AtomicU32, Loose64, Ordering, array, const_fn, fence},
+    sync::{Apart, AtomicU32, Loose64, Ordering, array, const_fn, fence},
     table::{Mark, Stage, Table},
     time::Instant,
 };
@@ -64,13 +64,16 @@ pub use crate::job::{
 /// ```
 #[derive(Debug)]
 pub struct Pool<T, const SLOTS: usize> {
-    gate: Gate,
+    /// Written by submitters and workers.
+    gate: Apart<Gate>,
+    /// Written by submitters.
+    clock: Apart<Clock>,
+    /// Written by workers.
+    permits: Apart<ConcurrencyLimit>,
     /// Bound on the jobs in flight.
     max_in_flight: AtomicU32,
     /// Settled jobs whose handlers still run.
     abandoned: AtomicU32,
-    permits: ConcurrencyLimit,
-    clock: Clock,
     /// Queued jobs by their turn.
     order: Tournament<SLOTS>,
     /// Queued and running jobs with a time-out, by when it is due. Others never enter.
@@ -110,16 +113,16 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                 None => MAX_COUNT,
             };
             Self {
-                gate: Gate::new(),
+                gate: Apart(Gate::new()),
+                clock: Apart(Clock::new()),
+                permits: Apart(ConcurrencyLimit::new(config.limit)),
                 max_in_flight: AtomicU32::new(max_in_flight),
                 abandoned: AtomicU32::new(0),
-                permits: ConcurrencyLimit::new(config.limit),
-                clock: Clock::new(),
                 order: Tournament::new(),
                 timers: Tournament::new(),
                 table: Table::new(),
                 watches: array!(|_i| Watch::new(); SLOTS),
-                ledger: Ledger { metrics: Metrics::new(), breaker, rate: RateLimit::new(config.rate) },
+                ledger: Ledger { metrics: Metrics::new(), breaker, rate: Apart(RateLimit::new(config.rate)) },
                 capacity: config.capacity as u32,
                 most_running: config.most_running,
                 ageing: config.ageing,
@@ -235,7 +238,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             }
         };
         if let Some(permit) = permit {
-            let _ = breaker.release(permit, now);
+            let _ = breaker.release(permit);
         }
         self.permits.release();
         match settled {
@@ -292,7 +295,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                     self.abandoned.fetch_sub(1, Ordering::Relaxed);
                     metrics.stale();
                     if stage == Stage::Cancelled {
-                        let _ = breaker.release(permit, now);
+                        let _ = breaker.release(permit);
                     }
                     return Finish::Stale(job);
                 }
@@ -305,7 +308,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         let _ = match outcome {
             Outcome::Success => breaker.record(permit, Verdict::Success, run, now),
             Outcome::Failure | Outcome::Panic => breaker.record(permit, Verdict::Failure, run, now),
-            Outcome::Ignored => breaker.release(permit, now),
+            Outcome::Ignored => breaker.release(permit),
         };
         self.permits.release();
         let result = match outcome {
@@ -893,7 +896,7 @@ pub enum Lost {
 pub struct Ledger {
     metrics: Metrics,
     breaker: Breaker,
-    rate: RateLimit,
+    rate: Apart<RateLimit>,
 }
 
 /// What a waiting slot holds.

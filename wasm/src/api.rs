@@ -128,7 +128,7 @@ pub fn pool_layout(number: u32) -> Vec<u32> {
         pool.records.as_ptr().addr() as u32,
         size_of::<Record>() as u32,
         pool.records.len() as u32,
-        pool.completions.address(),
+        pool.completions.0.address(),
         (&raw const pool.doorbell).addr() as u32,
         (&raw const pool.halt).addr() as u32,
         pool.workers.as_ptr().addr() as u32,

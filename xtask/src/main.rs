@@ -6,6 +6,8 @@ mod fresh;
 mod pack;
 mod process;
 mod setup;
+mod sizes;
+mod targets;
 mod test;
 mod toolchain;
 
@@ -42,8 +44,16 @@ enum Task {
         #[arg(long)]
         long: bool,
     },
+    /// Only the core's targets: build for each, and run the self-test on emulated microcontrollers.
+    Targets,
+    /// Measure what the core costs in RAM and flash.
+    Sizes,
     /// Measure in Chromium against a hand-written pool and other packages.
-    Bench,
+    Bench {
+        /// Measure the core instead, natively, against other crates and against Go.
+        #[arg(long)]
+        native: bool,
+    },
     /// Build the npm package (target/npm/weirpool) and the page (web/dist).
     Build,
     /// Build, check and pack the npm package: target/npm/weirpool-VERSION.tgz.
@@ -73,12 +83,21 @@ fn perform(task: Task) -> Result<bool> {
             no_build,
         } => demo::demo(port, !no_open, !no_build)?,
         Task::Test { long } => return test::test(long),
-        Task::Bench => bench()?,
+        Task::Targets => return test::test_targets(),
+        Task::Sizes => sizes::sizes()?,
+        Task::Bench { native: true } => native_bench()?,
+        Task::Bench { native: false } => bench()?,
         Task::Build => build::build()?,
         Task::Pack => drop(pack::pack()?),
         Task::Setup => println!("Everything is there.\n{}", setup::by_hand(setup::setup()?)?),
     }
     Ok(true)
+}
+
+fn native_bench() -> Result<()> {
+    setup::go()?;
+    let mut bench = process::command("cargo", &toolchain::root());
+    process::run(bench.args(["bench", "--package", "weirpool-speed"]))
 }
 
 fn bench() -> Result<()> {

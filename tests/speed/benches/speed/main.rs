@@ -18,7 +18,7 @@ use criterion::Criterion;
 
 use report::Report;
 
-const ROUNDS: usize = 1;
+const ROUNDS: usize = 3;
 
 fn main() {
     let folder = report::folder();
