@@ -27,7 +27,9 @@ fn main() {
     for round in 1..=ROUNDS {
         println!("round {round} of {ROUNDS}");
         // Without what an earlier round left, which criterion would compare with.
-        fs_err::remove_dir_all(&estimates).unwrap();
+        if estimates.exists() {
+            fs_err::remove_dir_all(&estimates).unwrap();
+        }
         fs_err::create_dir_all(&estimates).unwrap();
         let mut criterion = Criterion::default()
             .output_directory(&estimates)
