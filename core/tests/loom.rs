@@ -77,7 +77,7 @@ fn drain(pool: &Small) -> Vec<u32> {
 /// Law 1 and law 2 when all is quiet: nothing is left over, and every place can be used again.
 fn check_quiet(pool: &Small) {
     assert_eq!(drain(pool), []);
-    let seen = pool.snapshot(LATER);
+    let seen = pool.snapshot();
     assert_eq!(
         seen.accepted,
         seen.completed + seen.failed + seen.timed_out + seen.cancelled

@@ -69,6 +69,7 @@ fn random_config(random: &mut Random) -> Config {
         } else {
             random.one_of([None, Some(BREAKER)])
         },
+        ..Config::DEFAULT
     }
 }
 
@@ -372,6 +373,7 @@ impl Scene {
             queue_timeout,
             run_timeout,
             total_timeout,
+            ..Submit::DEFAULT
         };
         let id = self.next_id;
         self.next_id += 1;
@@ -740,7 +742,7 @@ impl Scene {
             };
         }
         assert_eq!(self.pool.state(), self.state);
-        let seen = self.pool.snapshot(self.at());
+        let seen = self.pool.snapshot();
         let counts = &self.counts;
         assert_eq!(
             [

@@ -6,8 +6,8 @@ use std::time::Duration;
 use weirpool_core::{
     breaker,
     pool::{
-        Config, Finish, Ledger, Lost, Outcome, Phase, Poll, Pool, Priority, Refused, Running,
-        Settled, State, Submit, Take, WorkerId,
+        Carried, Config, Finish, Ledger, Lost, Outcome, Phase, Poll, Pool, Priority, Refused,
+        Running, Settled, State, Submit, Take, WorkerId,
     },
     rate::Quota,
     time::Instant,
@@ -83,10 +83,11 @@ fn counters_and_gates_survive_and_waiting_jobs_keep_their_turns() {
     carry(&old, &pool);
     pool.note_lost(Lost::Trapped, at(130));
     pool.note_lost(Lost::Crashed, at(130));
-    pool.adopt(1, low, at(100), at(130)).unwrap();
-    pool.adopt(4, Submit::DEFAULT, at(110), at(130)).unwrap();
+    pool.adopt(1, low, Carried::new(at(100)), at(130)).unwrap();
+    pool.adopt(4, Submit::DEFAULT, Carried::new(at(110)), at(130))
+        .unwrap();
 
-    let seen = pool.snapshot(at(130));
+    let seen = pool.snapshot();
     assert_eq!(
         (seen.accepted, seen.started, seen.failed, seen.queued),
         (4, 2, 2, 2)
@@ -159,17 +160,18 @@ fn adoption_passes_every_gate_but_the_capacity() {
     pool.breaker().trip(at(0));
     pool.close();
     for job in 0..8 {
-        pool.adopt(job, Submit::DEFAULT, at(0), at(1)).unwrap();
+        pool.adopt(job, Submit::DEFAULT, Carried::new(at(0)), at(1))
+            .unwrap();
     }
-    assert_eq!(pool.adopt(8, Submit::DEFAULT, at(0), at(1)), Err(8));
+    assert_eq!(
+        pool.adopt(8, Submit::DEFAULT, Carried::new(at(0)), at(1)),
+        Err(8)
+    );
     assert_eq!(pool.state(), State::Draining);
     while pool.abort_next(at(2)).is_some() {}
     assert_eq!(pool.state(), State::Closed);
     assert_eq!(
-        (
-            pool.snapshot(at(2)).accepted,
-            pool.snapshot(at(2)).cancelled
-        ),
+        (pool.snapshot().accepted, pool.snapshot().cancelled),
         (0, 8)
     );
 }
