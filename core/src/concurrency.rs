@@ -77,9 +77,26 @@ impl ConcurrencyLimit {
 
     /// Changes the limit. Places that are out stay out: under a lower limit nothing is admitted until enough came back.
     pub fn set(&self, limit: u16) {
+        self.adjust(|_| limit);
+    }
+
+    /// Whether nothing would be admitted.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        let word = self.word.load(Ordering::Relaxed);
+        word & IN_FLIGHT >= word >> LIMIT_SHIFT
+    }
+
+    /// Changes the limit to a function of it.
+    pub(crate) fn adjust(&self, change: impl Fn(u16) -> u16) {
+        // Relaxed: the limit tells nothing about any other memory.
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
+            let limit = change((word >> LIMIT_SHIFT) as u16);
             let next = u32::from(limit) << LIMIT_SHIFT | word & IN_FLIGHT;
+            if next == word {
+                return;
+            }
             match self
                 .word
                 .compare_exchange_weak(word, next, Ordering::Relaxed, Ordering::Relaxed)

@@ -17,6 +17,7 @@ use crate::{
     pool::Pool,
     rate::RateLimit,
     retry::Budget,
+    sync::Apart,
     time::Instant,
 };
 
@@ -29,7 +30,7 @@ use crate::{
 pub struct Ledger {
     pub(crate) metrics: Metrics,
     pub(crate) breaker: Breaker,
-    pub(crate) rate: RateLimit,
+    pub(crate) rate: Apart<RateLimit>,
     pub(crate) budget: Budget,
 }
 

@@ -32,7 +32,7 @@
 //!
 //! # The parts
 //! [`pool`] composes the others, and its documentation has the laws that hold. Each of the others works alone:
-//! [`breaker`], [`rate`], [`concurrency`], [`retry`], [`histogram`], [`metrics`] and [`time`].
+//! [`breaker`], [`rate`], [`concurrency`], [`adaptive`], [`retry`], [`histogram`], [`metrics`] and [`time`].
 //!
 //! The four usual pools are configurations of one, each with an example in `examples/`: `basic` (a bounded queue and a
 //! fixed number of workers), `dynamic` (a limit that changes while jobs run), `priority` (lanes that age) and `advanced`
@@ -58,6 +58,7 @@
     )
 )]
 
+pub mod adaptive;
 pub mod breaker;
 pub mod concurrency;
 pub mod error;
@@ -69,6 +70,7 @@ pub mod retry;
 pub mod time;
 
 mod config;
+mod countdown;
 mod gate;
 mod job;
 mod key;

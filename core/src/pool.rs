@@ -65,7 +65,7 @@ use crate::{
     rate::{Quota, RateLimit},
     retry::{Budget, mix},
     schedule::{Gone, Schedule, Seen},
-    sync::{AtomicU32, Ordering, array, const_fn, fence},
+    sync::{Apart, AtomicU32, Ordering, array, const_fn, fence},
     table::Stage,
     terms::{Terms, Watch},
     time::Instant,
@@ -102,13 +102,16 @@ pub use crate::{
 /// ```
 #[derive(Debug)]
 pub struct Pool<T, const SLOTS: usize> {
-    pub(crate) gate: Gate,
+    /// Written by submitters and workers.
+    pub(crate) gate: Apart<Gate>,
+    /// Written by submitters.
+    clock: Apart<Clock>,
+    /// Written by workers.
+    permits: Apart<ConcurrencyLimit>,
     /// Bound on the jobs in flight.
     max_in_flight: AtomicU32,
     /// Settled jobs whose handlers still run.
     abandoned: AtomicU32,
-    permits: ConcurrencyLimit,
-    clock: Clock,
     schedule: Schedule<T, SLOTS>,
     watches: [Watch; SLOTS],
     terms: [Terms; SLOTS],
@@ -148,18 +151,18 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                 None => MAX_COUNT,
             };
             Self {
-                gate: Gate::new(),
+                gate: Apart(Gate::new()),
+                clock: Apart(Clock::new()),
+                permits: Apart(ConcurrencyLimit::new(config.limit)),
                 max_in_flight: AtomicU32::new(max_in_flight),
                 abandoned: AtomicU32::new(0),
-                permits: ConcurrencyLimit::new(config.limit),
-                clock: Clock::new(),
                 schedule: Schedule::new(matches!(config.order, Order::Deadline { .. })),
                 watches: array!(|_i| Watch::new(); SLOTS),
                 terms: array!(|_i| Terms::new(); SLOTS),
                 ledger: Ledger {
                     metrics: Metrics::new(),
                     breaker,
-                    rate: RateLimit::new(config.rate),
+                    rate: Apart(RateLimit::new(config.rate)),
                     budget: Budget::new(config.retry_budget),
                 },
                 capacity: config.capacity as u32,
@@ -279,7 +282,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             break Some(self.put_off(seen, entry, wait, now));
         };
         if let Some(permit) = permit {
-            let _ = breaker.release(permit, now);
+            let _ = breaker.release(permit);
         }
         self.permits.release();
         taken.unwrap_or_else(empty)
@@ -332,7 +335,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                     }
                     Err((entry, gone)) => {
                         self.ledger.budget.refund();
-                        self.come_late(entry.job, gone, permit, now)
+                        self.come_late(entry.job, gone, permit)
                     }
                 };
             }
@@ -340,7 +343,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         // Read before the slot is another job's.
         let ready = terms.ready(submitted, course.attempts > 1);
         if let Err(gone) = self.schedule.release(handle) {
-            return self.come_late(job, gone, permit, now);
+            return self.come_late(job, gone, permit);
         }
         self.report(permit, attempt.verdict, run, now);
         self.permits.release();
@@ -789,7 +792,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     }
 
     /// Hands back a job that was settled before its handler returned.
-    fn come_late(&self, job: T, gone: Gone, permit: breaker::Permit, now: Instant) -> Finish<T> {
+    fn come_late(&self, job: T, gone: Gone, permit: breaker::Permit) -> Finish<T> {
         if !matches!(gone, Gone::Unknown) {
             self.permits.release();
             self.abandoned.fetch_sub(1, Ordering::Relaxed);
@@ -797,7 +800,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         }
         // At a deadline the breaker was told.
         if matches!(gone, Gone::Cancelled) {
-            let _ = self.ledger.breaker.release(permit, now);
+            let _ = self.ledger.breaker.release(permit);
         }
         Finish::Stale(job)
     }
@@ -813,7 +816,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         let breaker = &self.ledger.breaker;
         let _ = match verdict {
             Some(verdict) => breaker.record(permit, verdict, run, now),
-            None => breaker.release(permit, now),
+            None => breaker.release(permit),
         };
     }
 

@@ -79,7 +79,11 @@ impl<const SLOTS: usize> Tournament<SLOTS> {
     /// Sets the key of a slot, which must not be present, by who owns it.
     #[inline(always)]
     pub(crate) fn set_key(&self, index: usize, key: Key) {
-        self.keys[index].store(key.0);
+        // Most jobs have no time-out, as the last one in their slot; and a store costs far more where, as in
+        // WebAssembly, it cannot be relaxed.
+        if self.key(index) != key {
+            self.keys[index].store(key.0);
+        }
     }
 
     /// The key of a slot; torn or outdated unless the slot is checked afterwards.

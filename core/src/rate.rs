@@ -25,7 +25,8 @@
 //! Times are kept in *units* finer than a microsecond, so that the spacing of ten million a second fits. With 64-bit
 //! words a unit is a ten-millionth of a microsecond; the spacing is rounded up to it, so the rate is never exceeded and
 //! falls short by less than one part in a million. With 32-bit words the unit is chosen by the first quota so that its
-//! spacing is whole if that is possible, and the rate falls short by at most about `burst ÷ 2^28`.
+//! spacing is whole if that is possible; else it is rounded up by less than a unit, which is a tenth of a microsecond or
+//! at most a `2^26`th of the time in which the burst comes back, whichever is longer: bursts of millions cost precision.
 //!
 //! # Wrap-around
 //! The word wraps (21 days with 64-bit words). A second word holds the *era*, an eighth of a wrap, of the last grant:
@@ -250,7 +251,8 @@ impl RateLimit {
     /// Changes the quota. Tokens that are owed stay owed, counted in tokens and at most the new burst.
     ///
     /// With 32-bit words the unit of time stays that of the first quota: another quota's spacing is rounded up to it,
-    /// and a burst that would take longer to come back than the word can hold is cut to what it can.
+    /// and a burst that would take longer to come back than the word can hold, or is over 2^27 tokens, is cut to what
+    /// it can.
     pub fn set(&self, quota: Option<Quota>, now: Instant) {
         let (spacing, tolerance) = self.unit.measure(quota);
         // Relaxed: see the fields. Concurrent changes each scale by their own ratio, whose product is the same in any
@@ -298,7 +300,9 @@ impl RateLimit {
             if newer != 0 && newer != u32::MAX {
                 self.era.store(position.era, Ordering::Relaxed);
             }
-            let next = position.units.wrapping_add(ahead).wrapping_add(units);
+            // From a moment between two units the next one counts: else a token would come early by a part of a unit.
+            let from = ahead.max(Word::from(position.part != 0));
+            let next = position.units.wrapping_add(from).wrapping_add(units);
             // Release: publishes the era; acquire on failure as at the load.
             match self.arrival.compare_exchange_weak(
                 arrival,

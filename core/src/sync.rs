@@ -1,20 +1,21 @@
-//! Atomics façade: the same names from `core`, from `portable-atomic` (feature of that name) or, in models, from `loom`.
+//! Atomics façade: the same names from `core`, from `portable-atomic` (feature of that name) or, in models, from `loom`
+//! or `shuttle`.
 //!
 //! Hot words are [`Word`]s: 64 bits where the target has 64-bit atomics, else 32. A 64-bit atomic is never emulated,
 //! because the usual emulation is a lock that an interrupt can find taken. `--cfg weirpool_narrow` chooses 32 bits on
 //! any target, so that the narrow layout can be tested on a desktop.
 #![forbid(unsafe_code)]
 
-#[cfg(not(any(target_has_atomic = "32", feature = "portable-atomic", loom)))]
+#[cfg(not(any(target_has_atomic = "32", feature = "portable-atomic", loom, shuttle)))]
 compile_error!("this target has no compare-and-swap: enable the feature `portable-atomic`");
 
-/// Declares functions that are `const` except under loom, whose atomics have no `const` constructors.
+/// Declares functions that are `const` except in models, whose atomics cannot be put together in a constant.
 macro_rules! const_fn {
     ($($(#[$meta:meta])* $vis:vis const fn $name:ident $(<$($g:ident),*>)? ($($arg:tt)*) -> $ret:ty $body:block)*) => {
         $(
-            #[cfg(not(loom))]
+            #[cfg(not(any(loom, shuttle)))]
             $(#[$meta])* $vis const fn $name $(<$($g),*>)? ($($arg)*) -> $ret $body
-            #[cfg(loom)]
+            #[cfg(any(loom, shuttle))]
             $(#[$meta])* $vis fn $name $(<$($g),*>)? ($($arg)*) -> $ret $body
         )*
     };
@@ -30,25 +31,30 @@ pub(crate) use loom::{
 #[cfg(all(loom, target_has_atomic = "64", not(weirpool_narrow)))]
 pub(crate) use loom::sync::atomic::AtomicU64;
 
-#[cfg(not(loom))]
+#[cfg(shuttle)]
+pub(crate) use shuttle::sync::atomic::{AtomicU32, Ordering, fence};
+
+#[cfg(all(shuttle, target_has_atomic = "64", not(weirpool_narrow)))]
+pub(crate) use shuttle::sync::atomic::AtomicU64;
+
+#[cfg(not(any(loom, shuttle)))]
 pub(crate) use core::sync::atomic::{Ordering, fence};
 
-#[cfg(all(not(loom), not(feature = "portable-atomic")))]
+#[cfg(not(any(loom, shuttle, feature = "portable-atomic")))]
 pub(crate) use core::sync::atomic::AtomicU32;
 
 #[cfg(all(
-    not(loom),
-    not(feature = "portable-atomic"),
+    not(any(loom, shuttle, feature = "portable-atomic")),
     target_has_atomic = "64",
     not(weirpool_narrow)
 ))]
 pub(crate) use core::sync::atomic::AtomicU64;
 
-#[cfg(all(not(loom), feature = "portable-atomic"))]
+#[cfg(all(not(any(loom, shuttle)), feature = "portable-atomic"))]
 pub(crate) use portable_atomic::AtomicU32;
 
 #[cfg(all(
-    not(loom),
+    not(any(loom, shuttle)),
     feature = "portable-atomic",
     target_has_atomic = "64",
     not(weirpool_narrow)
@@ -133,24 +139,63 @@ impl Loose64 {
 /// `core`'s cell in the shape of loom's, whose accesses are checked for races.
 #[cfg(not(loom))]
 #[derive(Debug)]
-pub(crate) struct UnsafeCell<T>(core::cell::UnsafeCell<T>);
+pub(crate) struct UnsafeCell<T> {
+    value: core::cell::UnsafeCell<T>,
+    /// Whether somebody is at it. Its changes are steps at which another context may run, or this one stop for ever.
+    #[cfg(shuttle)]
+    busy: shuttle::sync::atomic::AtomicBool,
+}
 
 #[cfg(not(loom))]
 impl<T> UnsafeCell<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Self(core::cell::UnsafeCell::new(value))
+        Self {
+            value: core::cell::UnsafeCell::new(value),
+            #[cfg(shuttle)]
+            busy: shuttle::sync::atomic::AtomicBool::new(false),
+        }
     }
 
     #[inline(always)]
     pub(crate) fn with_mut<R>(&self, f: impl FnOnce(*mut T) -> R) -> R {
-        f(self.0.get())
+        #[cfg(shuttle)]
+        assert!(
+            !self.busy.swap(true, Ordering::SeqCst),
+            "a cell has two owners"
+        );
+        let result = f(self.value.get());
+        #[cfg(shuttle)]
+        self.busy.store(false, Ordering::SeqCst);
+        result
     }
 }
 
-/// An array with every element made by the same expression of its index, in a constant outside loom.
+/// A group of words that other contexts write than those beside it, on a cache line of its own where cores have caches
+/// to fight over.
+#[derive(Debug)]
+#[cfg_attr(
+    any(
+        target_arch = "x86_64",
+        target_arch = "aarch64",
+        target_family = "wasm"
+    ),
+    repr(C, align(64))
+)]
+pub(crate) struct Apart<T>(pub(crate) T);
+
+impl<T> core::ops::Deref for Apart<T> {
+    type Target = T;
+
+    #[inline(always)]
+    fn deref(&self) -> &T {
+        &self.0
+    }
+}
+
+/// An array with every element made by the same expression of its index, in a constant outside models.
 macro_rules! array {
     (|$i:ident| $element:expr; $len:expr) => {{
-        #[cfg(not(loom))]
+        #[cfg(not(any(loom, shuttle)))]
         {
             let mut array = [const {
                 #[allow(unused_variables)]
@@ -164,7 +209,7 @@ macro_rules! array {
             }
             array
         }
-        #[cfg(loom)]
+        #[cfg(any(loom, shuttle))]
         {
             core::array::from_fn(|$i| $element)
         }

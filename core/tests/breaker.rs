@@ -7,16 +7,18 @@ use core::time::Duration;
 
 use random::{Random, seed};
 use weirpool_core::{
-    breaker::{Breaker, Config, Permit, Recorded, Snapshot, State, Verdict},
+    breaker::{
+        Breaker, Cause, Config, LOG_LENGTH, Permit, Recorded, Snapshot, State, Transition, Verdict,
+    },
     time::Instant,
 };
 
-/// Bits of the instant in the clock word.
-const CLOCK_BITS: u32 = if cfg!(any(weirpool_narrow, not(target_has_atomic = "64"))) {
-    24
-} else {
-    50
-};
+const NARROW: bool = cfg!(any(weirpool_narrow, not(target_has_atomic = "64")));
+/// Bits of the instant in the countdown's word.
+const CLOCK_BITS: u32 = if NARROW { 24 } else { 50 };
+/// Microseconds after which the times in the log repeat, and their unit.
+const LOG_ROUND: i128 = if NARROW { 1000 << 35 } else { 1 << 46 };
+const LOG_TICK: i128 = if NARROW { 1000 } else { 1 };
 
 /// One field for each fact; nothing is packed, and a period is never mistaken for another.
 struct Model {
@@ -32,6 +34,8 @@ struct Model {
     slow: Vec<bool>,
     opened: u32,
     stale: u32,
+    /// All changes of state, with their times in microseconds.
+    changes: Vec<(u64, Transition)>,
 }
 
 impl Model {
@@ -48,12 +52,21 @@ impl Model {
             slow: Vec::new(),
             opened: 0,
             stale: 0,
+            changes: Vec::new(),
         }
     }
 
-    fn enter(&mut self, state: State, now: u64) {
-        self.state = state;
+    fn enter(&mut self, state: State, cause: Cause, now: u64) {
         self.period += 1;
+        let change = Transition {
+            at: Instant::from_micros(now),
+            from: self.state,
+            to: state,
+            generation: (self.period % (1 << 14)) as u32,
+            cause,
+        };
+        self.changes.push((now, change));
+        self.state = state;
         (self.issued, self.succeeded) = (0, 0);
         match state {
             State::Closed => {
@@ -95,9 +108,9 @@ impl Model {
             return Err(left);
         }
         match self.state {
-            State::Open => self.enter(State::HalfOpen, now),
+            State::Open => self.enter(State::HalfOpen, Cause::PauseOver, now),
             State::HalfOpen if self.issued == self.config.probes => {
-                self.enter(State::HalfOpen, now)
+                self.enter(State::HalfOpen, Cause::LeaseOver, now)
             }
             _ => {}
         }
@@ -128,15 +141,15 @@ impl Model {
             State::Closed => {
                 self.failures.push(failure);
                 self.slow.push(slow);
-                if !self.reaches_a_threshold() {
+                let Some(cause) = self.threshold() else {
                     return Recorded::Counted;
-                }
-                self.enter(State::Open, now);
+                };
+                self.enter(State::Open, cause, now);
                 Recorded::Opened
             }
             State::HalfOpen if failure || slow => {
                 self.failed_probes += 1;
-                self.enter(State::Open, now);
+                self.enter(State::Open, Cause::ProbeFailed, now);
                 Recorded::Opened
             }
             State::HalfOpen => {
@@ -144,7 +157,7 @@ impl Model {
                 if self.succeeded < self.config.probes {
                     return Recorded::Counted;
                 }
-                self.enter(State::Closed, now);
+                self.enter(State::Closed, Cause::ProbesSucceeded, now);
                 Recorded::Closed
             }
             State::Disabled => Recorded::Counted,
@@ -171,7 +184,8 @@ impl Model {
         (bad as u32, of as u32)
     }
 
-    fn reaches_a_threshold(&self) -> bool {
+    /// The first threshold that is reached.
+    fn threshold(&self) -> Option<Cause> {
         let row = self
             .failures
             .iter()
@@ -184,9 +198,33 @@ impl Model {
                 of >= self.config.minimum_calls.into() && bad * 100 >= of * u32::from(rate)
             })
         };
-        self.config.consecutive.is_some_and(|most| row >= most)
-            || over(self.config.failure_rate, &self.failures)
-            || over(self.config.slow_rate, &self.slow)
+        if self.config.consecutive.is_some_and(|most| row >= most) {
+            Some(Cause::Consecutive)
+        } else if over(self.config.failure_rate, &self.failures) {
+            Some(Cause::FailureRate)
+        } else if over(self.config.slow_rate, &self.slow) {
+            Some(Cause::SlowRate)
+        } else {
+            None
+        }
+    }
+
+    /// The last changes, with times cut to what the log keeps and completed to the ones nearest to now.
+    fn log(&self, now: u64) -> Vec<Transition> {
+        let now = i128::from(now) / LOG_TICK * LOG_TICK;
+        let oldest = self.changes.len().saturating_sub(LOG_LENGTH);
+        let log = self.changes[oldest..].iter().map(|&(at, change)| {
+            let mut at = i128::from(at) / LOG_TICK * LOG_TICK;
+            while at >= now + LOG_ROUND / 2 {
+                at -= LOG_ROUND;
+            }
+            while at < now - LOG_ROUND / 2 {
+                at += LOG_ROUND;
+            }
+            let at = Instant::from_micros(at.max(0) as u64);
+            Transition { at, ..change }
+        });
+        log.collect()
     }
 
     fn state(&self, now: u64) -> State {
@@ -274,22 +312,25 @@ fn compare(seed: u64) {
         let note = format!("seed {seed}, step {step}, {config:?}");
         match random.below(100) {
             0 => {
-                let state = random.one_of([
-                    State::ForcedOpen,
-                    State::Closed,
-                    State::Closed,
-                    State::Disabled,
-                ]);
-                match state {
-                    State::ForcedOpen => {
+                let cause =
+                    random.one_of([Cause::Tripped, Cause::Reset, Cause::Reset, Cause::Disabled]);
+                let state = match cause {
+                    Cause::Tripped => {
                         breaker.trip(at);
                         model.opened +=
                             u32::from(!matches!(model.state, State::Open | State::ForcedOpen));
+                        State::ForcedOpen
                     }
-                    State::Closed => breaker.reset(at),
-                    _ => breaker.disable(at),
-                }
-                model.enter(state, now);
+                    Cause::Reset => {
+                        breaker.reset(at);
+                        State::Closed
+                    }
+                    _ => {
+                        breaker.disable(at);
+                        State::Disabled
+                    }
+                };
+                model.enter(state, cause, now);
             }
             1..45 => {
                 let expected = model.acquire(now);
@@ -323,7 +364,7 @@ fn compare(seed: u64) {
                     let _ = permits.swap_remove(index);
                 }
                 match random.below(12) {
-                    0 => assert_eq!(breaker.release(permit, at), model.release(period), "{note}"),
+                    0 => assert_eq!(breaker.release(permit), model.release(period), "{note}"),
                     1 => {}
                     _ => {
                         let verdict = if random.below(100) < failing {
@@ -344,6 +385,7 @@ fn compare(seed: u64) {
         assert_eq!(breaker.snapshot(at), model.snapshot(now), "{note}");
         assert_eq!(breaker.state(at), model.state(now), "{note}");
         assert_eq!(breaker.check(at).err(), model.refusal(now), "{note}");
+        assert_eq!(breaker.transitions(at).as_slice(), model.log(now), "{note}");
     }
 }
 
@@ -459,7 +501,7 @@ fn the_pause_doubles_up_to_its_longest() {
         .into_iter()
         .zip([10, 20, 40].into_iter().chain(core::iter::repeat(60)))
     {
-        // With narrow words a pause may be longer by a 4096th of the longest, to the next power of two.
+        // With narrow words a pause may be longer by up to a 2048th of the longest.
         let over = pause
             .checked_sub(Duration::from_secs(seconds))
             .expect("never shorter");
@@ -467,6 +509,37 @@ fn the_pause_doubles_up_to_its_longest() {
             over <= Duration::from_millis(if CLOCK_BITS == 24 { 33 } else { 0 }),
             "{pause:?}"
         );
+    }
+}
+
+/// The log goes on where the generations begin anew.
+#[test]
+fn the_log_outlives_the_count_of_generations() {
+    let breaker = Breaker::new(Config::DEFAULT);
+    assert!(breaker.transitions(Instant::ZERO).is_empty());
+    let generations = 1 << 14;
+    for change in 1..3 * generations {
+        let now = Instant::from_millis(change);
+        let (from, to, cause) = if change % 2 == 1 {
+            breaker.trip(now);
+            (State::Closed, State::ForcedOpen, Cause::Tripped)
+        } else {
+            breaker.reset(now);
+            (State::ForcedOpen, State::Closed, Cause::Reset)
+        };
+        let log = breaker.transitions(now);
+        assert_eq!(log.len(), LOG_LENGTH.min(change as usize));
+        let newest = Transition {
+            at: now,
+            from,
+            to,
+            generation: (change % generations) as u32,
+            cause,
+        };
+        assert_eq!(log.last(), Some(&newest));
+        assert!(log.is_sorted_by(|older, newer| {
+            newer.at.saturating_since(older.at) == Duration::from_millis(1)
+        }));
     }
 }
 
@@ -516,7 +589,8 @@ fn lost_probes_never_wedge_it() {
     }
     // Every lease lets all its probes through.
     assert!(lost.len() >= 600, "{} probes", lost.len());
-    now = now.saturating_add(config.lease);
+    // With narrow words a lease may be longer by up to a 2048th of the longest span.
+    now = now.saturating_add(config.lease + Duration::from_millis(33));
     for expected in [Recorded::Counted, Recorded::Counted, Recorded::Closed] {
         let probe = breaker.acquire(now).unwrap();
         assert_eq!(

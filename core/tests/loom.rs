@@ -52,7 +52,7 @@ fn take(pool: &Small) -> Option<Running<u32>> {
     match pool.take(WorkerId(0), NOW) {
         Take::Job(running) => Some(running),
         Take::Empty { .. } => None,
-        Take::Settled(done) => panic!("nothing is due: {done:?}"),
+        other => panic!("nothing is due: {other:?}"),
     }
 }
 
@@ -408,7 +408,7 @@ fn take_against_poll_of_a_queued_time_out() {
         let running = match pool.take(WorkerId(0), Instant::from_millis(10)) {
             Take::Job(running) => Some(running),
             Take::Empty { .. } => None,
-            Take::Settled(done) => panic!("not due by the taker's clock: {done:?}"),
+            other => panic!("not due by the taker's clock: {other:?}"),
         };
         let expired = poller.join().unwrap();
         assert!(expired ^ running.is_some());

@@ -46,6 +46,27 @@ fn random_operations_agree_with_the_model() {
     }
 }
 
+/// The inputs that the fuzzer found, each a choice of operations; `fuzz/README.md` says how.
+#[test]
+fn fuzzed_operations_agree_with_the_model() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus/pool");
+    let mut inputs = 0;
+    for entry in std::fs::read_dir(corpus).expect("the corpus is there") {
+        let path = entry.unwrap().path();
+        println!("{}", path.display());
+        play_chosen(&std::fs::read(&path).unwrap());
+        inputs += 1;
+    }
+    assert!(inputs > 0, "the corpus is empty");
+}
+
+/// Plays the operations that these bytes choose.
+pub fn play_chosen(bytes: &[u8]) {
+    let mut random = Random::chosen(bytes);
+    let config = random_config(&mut random);
+    Scene::new(config, random).play();
+}
+
 fn random_config(random: &mut Random) -> Config {
     Config {
         capacity: 1 + random.below(CAPACITY as u64) as usize,
@@ -325,6 +346,9 @@ impl Scene {
 
     fn play(mut self) {
         for step in 0..STEPS {
+            if self.random.is_over() {
+                break;
+            }
             self.pass_time();
             match self.random.below(100) {
                 0..35 => self.submit(),
@@ -563,6 +587,8 @@ impl Scene {
             Outcome::Success => Settled::Completed,
             Outcome::Failure => Settled::Failed(Failure::Error),
             Outcome::Ignored => Settled::Failed(Failure::Ignored),
+            Outcome::Permanent { ignored: true } => Settled::Failed(Failure::Ignored),
+            Outcome::Permanent { ignored: false } => Settled::Failed(Failure::Error),
             Outcome::Panic => Settled::Failed(Failure::Panic),
         };
         match outcome {

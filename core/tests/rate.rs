@@ -14,6 +14,9 @@ use weirpool_core::{
 /// Bits of the clock's word: what is far for the limit depends on it.
 const NARROW: bool = cfg!(any(weirpool_narrow, not(target_has_atomic = "64")));
 
+/// The latest time of the tests, in microseconds; not where eras of 32-bit words come round to those of time zero.
+const END: u64 = (1 << 62) - (1 << 50);
+
 /// Arrival times as fractions of a microsecond with one denominator for all, in 128 bits: no wrap, no rounding.
 struct Model {
     arrival: i128,
@@ -131,20 +134,22 @@ fn compare(seed: u64, quota: fn(&mut Random) -> Quota, denominator: i128, lag: u
         denominator,
     };
     let mut now = random.next() >> random.below(64);
+    // Each step back is from the latest time: many small ones in a row would come to a new clock.
+    let mut latest = now;
     for step in 0..3_000 {
         let spacing = model.quota.map_or(1, |quota| {
             quota.interval().as_micros() as u64 / u64::from(quota.limit()) + 1
         });
         now = match random.below(40) {
-            0 => now.saturating_sub(random.below(lag)),
+            0 => latest.saturating_sub(random.below(lag)),
             1 => now.saturating_add(random.below(1 << 40)),
             2 => now.saturating_add(random.next() >> random.below(40)),
             3..12 => now.saturating_add(random.below(spacing * 2)),
             12..15 => now.saturating_add(random.below(spacing * 50)),
             _ => now,
         }
-        // The end of time, where waiting has no end.
-        .min(u64::MAX >> 2);
+        .min(END);
+        latest = latest.max(now);
         let at = Instant::from_micros(now);
         let note = || format!("seed {seed}, step {step}, at {now}, {:?}", model.quota);
         match random.below(20) {
@@ -172,11 +177,13 @@ fn compare(seed: u64, quota: fn(&mut Random) -> Quota, denominator: i128, lag: u
                 let seen = limit.check(at);
                 assert_eq!(seen, model.check_many(1, at), "{note}");
                 if let Err(wait) = seen
+                    && wait.as_micros() <= u128::from(END - now)
                     && random.below(4) == 0
                 {
                     let sooner = Instant::from_micros(now + wait.as_micros() as u64 - 1);
                     assert_eq!(limit.check(sooner), Err(Duration::from_micros(1)), "{note}");
                     now += wait.as_micros() as u64;
+                    latest = latest.max(now);
                     let then = Instant::from_micros(now);
                     assert_eq!(limit.check(then), Ok(()), "{note}");
                     assert_eq!(model.check_many(1, then), Ok(()), "{note}");
@@ -203,7 +210,6 @@ fn whole_spacings_agree_with_the_model() {
 }
 
 #[test]
-#[ignore = "fails on some seeds after a change of quota near the end of time: to be understood"]
 fn any_spacing_agrees_with_the_model() {
     if NARROW {
         // The unit is not one for all quotas; `rounding_is_small` covers them.
@@ -223,8 +229,12 @@ fn rounding_is_small_and_never_grants_too_much() {
     let mut random = Random::new(first);
     for _ in 0..20_000 {
         let quota = any_quota(&mut random);
+        if NARROW && quota.burst() > 1 << 27 {
+            // Cut, as `set` documents.
+            continue;
+        }
         let limit = RateLimit::new(Some(quota));
-        let start = Instant::from_micros(random.next() >> 2);
+        let start = Instant::from_micros(random.below(END));
         assert_eq!(limit.check_many(quota.burst(), start), Ok(()), "{quota:?}");
         let wait = limit
             .check_many(quota.burst(), start)
@@ -234,7 +244,9 @@ fn rounding_is_small_and_never_grants_too_much() {
         let exact = (u128::from(quota.burst()) * quota.interval().as_micros())
             .div_ceil(u128::from(quota.limit())) as u64;
         let slack = if NARROW {
-            exact / 1_000 * (1 + u64::from(quota.burst()) / 100_000) + exact / 100 + 2
+            // Less than a unit a token, and one for a start between two.
+            let burst = u128::from(quota.burst());
+            ((u128::from(exact) * (burst + 2)) >> 26) as u64 + u64::from(quota.burst()) / 10 + 2
         } else {
             exact / 1_000_000 + 1
         };

@@ -40,12 +40,22 @@ function run(folder, command, args) {
   }
 }
 
-/** Opens the project's page and checks everything that it did with the package. */
-async function check(url) {
-  const page = await open(browser, url);
+/** What the page came to. `reloads`: how often the server may load the page anew meanwhile. */
+async function result(page, reloads) {
   try {
     await page.waitForFunction('globalThis.used !== undefined', undefined, { timeout: 30_000 });
-    const used = await page.evaluate('used');
+    return await page.evaluate('used');
+  } catch (error) {
+    if (reloads === 0 || !/context was destroyed|navigation/i.test(error.message)) throw error;
+    return result(page, reloads - 1);
+  }
+}
+
+/** Opens the project's page and checks everything that it did with the package. */
+async function check(url, reloads = 0) {
+  const page = await open(browser, url);
+  try {
+    const used = await result(page, reloads);
     assert.deepEqual(used, {
       mode: 'threads',
       hash: 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
@@ -54,7 +64,8 @@ async function check(url) {
       echo: { built: 'in' },
       completed: 2,
     });
-    assert.deepEqual(page.problems, []);
+    // The browser asks for an icon on its own.
+    assert.deepEqual(page.problems.filter((problem) => !/404.*\/favicon\.ico/.test(problem)), []);
   } catch (error) {
     error.message += `\non the page:\n  ${page.problems.join('\n  ')}`;
     throw error;
@@ -78,7 +89,7 @@ test('Vite build', { timeout: 120_000 }, async () => {
   await checkFolder(join(folder, 'dist'));
 });
 
-test('Vite development server', { todo: 'the first visit is reloaded when Vite has pre-bundled the package', timeout: 120_000 }, async () => {
+test('Vite development server', { timeout: 120_000 }, async () => {
   const folder = install('vite');
   const port = await freePort();
   const server = spawn(process.execPath, ['node_modules/vite/bin/vite.js', '--host', '127.0.0.1', '--port', String(port), '--strictPort'], {
@@ -96,7 +107,8 @@ test('Vite development server', { todo: 'the first visit is reloaded when Vite h
         });
       ended.then(() => reject(new Error(`vite ended:\n${output}`)));
     });
-    await check(`http://127.0.0.1:${port}/`);
+    // Vite finds what only a worker imports when that worker starts, pre-bundles it then, and reloads the page; once.
+    await check(`http://127.0.0.1:${port}/`, 1);
   } finally {
     server.kill();
     await ended;

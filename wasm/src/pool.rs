@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
 
 use weirpool_core::error::ConfigError;
 use weirpool_core::pool::{
-    Cancel, Completion, Config, Failure, Finish, Handle, Outcome, Phase as Limit, Poll, Pool,
-    Priority, Refused, Running, Settled, Submit,
+    Cancel, Carried, Completion, Config, Failure, Finish, Handle, Outcome, Phase as Limit, Poll,
+    Pool, Priority, Refused, Retry, Running, Settled, Submit,
 };
 use weirpool_core::time::Instant;
 
@@ -27,20 +27,24 @@ pub struct SharedPool {
     pub core: Pool<Token, SLOTS>,
     pub records: Box<[Record]>,
     /// Tokens on their way back to the page.
-    pub completions: TakeAllList,
+    pub completions: Apart<TakeAllList>,
     /// 1 while the page sleeps in `Atomics.waitAsync`; whoever turns it to 0 wakes the page.
     pub doorbell: AtomicI32,
     /// 1 once the page has given this memory up: workers take no more jobs. Written by the page.
     pub halt: AtomicU32,
     /// Runner tasks that exist. The page counts one up before it spawns it; a runner counts itself
     /// down when it finds nothing to do, and then looks once more (see `wake`).
-    pub runners: AtomicU32,
+    pub runners: Apart<AtomicU32>,
     /// What each worker is at, for the page's watchdog.
     pub workers: Box<[WorkerState]>,
     pub threads: Threads,
     /// Which token holds a slot of the core. Written and read by the page's thread alone.
     token_of_slot: Box<[AtomicU32]>,
 }
+
+/// A word on a cache line of its own, so that whoever reads its neighbours is not held up by its writers.
+#[repr(align(64))]
+pub struct Apart<T>(pub T);
 
 /// What a worker is at. Written by the worker alone, read by the page.
 #[repr(C)]
@@ -90,10 +94,10 @@ impl SharedPool {
         Ok(Self {
             core: Pool::try_new(config)?,
             records: (0..TOKENS).map(|_| Record::new()).collect(),
-            completions: TakeAllList::new(),
+            completions: Apart(TakeAllList::new()),
             doorbell: AtomicI32::new(0),
             halt: AtomicU32::new(0),
-            runners: AtomicU32::new(0),
+            runners: Apart(AtomicU32::new(0)),
             workers: (0..workers).map(|_| WorkerState::default()).collect(),
             threads: Threads::new(),
             token_of_slot: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
@@ -121,9 +125,9 @@ impl SharedPool {
         // SAFETY: the page holds the token.
         let fields = unsafe { record.fields() };
         record.set_phase(Phase::Queued);
-        let submitted = clock::instant(fields.submitted);
+        let carried = Carried::new(clock::instant(fields.submitted));
         let now = clock::instant(clock::now());
-        match self.core.adopt(token, options(fields), submitted, now) {
+        match self.core.adopt(token, options(fields), carried, now) {
             Ok(handle) => {
                 self.admitted(token, handle);
                 true
@@ -162,13 +166,16 @@ impl SharedPool {
 
     /// Counts one more runner if a job may run and not all workers have one.
     pub fn enlist(&self) -> bool {
-        if !self.core.wants_worker() || self.halt.load(Ordering::Relaxed) != 0 {
+        let most = self.workers.len() as u32;
+        // This fence stands for the one in `wants_worker` where all workers have a runner: the usual case in a busy
+        // pool, which then reads no word that the workers write at every job.
+        fence(Ordering::SeqCst);
+        let mut runners = self.runners.0.load(Ordering::Relaxed);
+        if runners >= most || !self.core.wants_worker() || self.halt.load(Ordering::Relaxed) != 0 {
             return false;
         }
-        let most = self.workers.len() as u32;
-        let mut runners = self.runners.load(Ordering::Relaxed);
         while runners < most {
-            match self.runners.compare_exchange_weak(
+            match self.runners.0.compare_exchange_weak(
                 runners,
                 runners + 1,
                 Ordering::Relaxed,
@@ -212,6 +219,8 @@ impl SharedPool {
                     self.records[token as usize].set_cancelled();
                     return Ok((token, timeout_code(expired.phase)));
                 }
+                // Only jobs with a retry policy are delayed, and `options` gives none.
+                Poll::Promoted(_) => {}
                 Poll::Idle { next } => {
                     return Err(next.map_or(f64::INFINITY, |at| at.as_micros() as f64));
                 }
@@ -251,7 +260,7 @@ impl SharedPool {
     }
 
     /// Sends a token back to the page whose job was settled before.
-    fn release(&self, token: Token) {
+    pub fn release(&self, token: Token) {
         let record = &self.records[token as usize];
         // SAFETY: the caller holds the token.
         unsafe {
@@ -262,7 +271,7 @@ impl SharedPool {
     }
 
     fn give_back(&self, token: Token) {
-        self.records[token as usize].complete(token, &self.completions);
+        self.records[token as usize].complete(token, &self.completions.0);
         self.ring();
     }
 
@@ -284,6 +293,7 @@ impl SharedPool {
         match self.core.finish(running, outcome, now) {
             Finish::Settled(completion) => self.settle(completion),
             Finish::Stale(token) => self.release(token),
+            Finish::Retry { .. } => unreachable!("no job has a retry policy"),
         }
     }
 }
@@ -311,6 +321,7 @@ fn options(fields: &Fields) -> Submit {
         queue_timeout: limit(fields.queue_timeout),
         run_timeout: limit(fields.run_timeout),
         total_timeout: limit(fields.total_timeout),
+        retry: Retry::Off,
     }
 }
 

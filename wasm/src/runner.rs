@@ -21,7 +21,7 @@ pub fn run(pool: &'static SharedPool) {
     if IN_JOB.get() {
         // A job of this thread waits for rayon tasks of its own and got this one instead. Running
         // other jobs inside it would delay it without bound; its runner goes on when it is done.
-        pool.runners.fetch_sub(1, Ordering::Relaxed);
+        pool.runners.0.fetch_sub(1, Ordering::Relaxed);
         return;
     }
     let worker = threads::worker();
@@ -36,10 +36,12 @@ pub fn run(pool: &'static SharedPool) {
                 None => return,
             },
             Take::Settled(completion) => pool.settle(completion),
+            Take::Delayed { .. } => {}
+            Take::Stale(token) => pool.release(token),
             Take::Empty { .. } => {
                 state.set_activity(Activity::Idle);
                 // The other half of `SharedPool::wake`.
-                pool.runners.fetch_sub(1, Ordering::Relaxed);
+                pool.runners.0.fetch_sub(1, Ordering::Relaxed);
                 if !pool.enlist() {
                     return;
                 }

@@ -64,7 +64,7 @@ async fn settled(pool: &SharedPool, count: usize) -> Vec<(Token, u32)> {
     let mut all = Vec::new();
     while all.len() < count {
         let mut batch = Vec::new();
-        let mut next = pool.completions.take_all();
+        let mut next = pool.completions.0.take_all();
         while next != 0 {
             let token = next - 1;
             let record = &pool.records[token as usize];

@@ -14,6 +14,7 @@ import { Kind, Layout, Outcome, Phase, Refused, WorkerEntry } from './record.ts'
 import type { Results } from './results.ts';
 import type { JobState, WorkerStats } from './types.ts';
 import { DataError, decode, encode, kindOf, utf8, writeAscii, type Encoded } from './value.ts';
+import { burst } from './burst.ts';
 import { Watchdog } from './watchdog.ts';
 import { Crew } from './workers.ts';
 
@@ -537,7 +538,7 @@ export class Engine {
   #submit(task: Task, token: number, opens = true): number {
     let code: number;
     try {
-      code = glue.submit(this.pool, token, now());
+      code = this.instance.exports.submit(this.pool, token, burst.time());
     } catch (error) {
       this.instance.suspect(error);
       return -1;
@@ -1204,7 +1205,8 @@ export class Engine {
   }
 
   #refusal(task: Task, token: number, code: number): PoolError {
-    const retryAfter = this.#place.f64[(this.#recordOf(token) >> 1) + R.RETRY_AFTER]! / 1000;
+    const counted = this.#place.f64[(this.#recordOf(token) >> 1) + R.RETRY_AFTER]!;
+    const retryAfter = Math.max(counted - burst.age(), 1) / 1000;
     const jobId = task.id;
     switch (code) {
       case Refused.RATE:

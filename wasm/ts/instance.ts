@@ -22,6 +22,9 @@ const EXPLAIN = 100;
 export class Instance {
   readonly module: WebAssembly.Module;
   memory: WebAssembly.Memory;
+  /** The present exports, for the one call that is made for every job. A module that a worker has brought down
+   * meanwhile takes the job in as any other time, and the reset carries it over. */
+  exports: glue.Exports;
   /** Counts the memories. */
   epoch = 0;
   /** Bytes of inputs in memory. */
@@ -32,10 +35,11 @@ export class Instance {
   readonly loader: Loader;
   #bytes: Uint8Array;
 
-  constructor(module: WebAssembly.Module, memory: WebAssembly.Memory) {
+  constructor(module: WebAssembly.Module, exports: glue.Exports) {
     this.module = module;
-    this.memory = memory;
-    this.#bytes = new Uint8Array(memory.buffer);
+    this.exports = exports;
+    this.memory = exports.memory;
+    this.#bytes = new Uint8Array(this.memory.buffer);
     this.loader = new Loader(this);
     glue.enter_page(performance.timeOrigin);
   }
@@ -98,7 +102,8 @@ export class Instance {
   /** Replaces module instance and memory. */
   renew(): void {
     glue.__wbg_reset_state();
-    this.memory = glue.initSync().memory;
+    this.exports = glue.initSync();
+    this.memory = this.exports.memory;
     this.#bytes = new Uint8Array(this.memory.buffer);
     this.epoch++;
     this.held = 0;
@@ -135,6 +140,5 @@ async function instantiate(url: URL): Promise<Instance> {
   const module = streams
     ? await WebAssembly.compileStreaming(response)
     : await WebAssembly.compile(await response.arrayBuffer());
-  const { memory } = await init({ module_or_path: module });
-  return new Instance(module, memory);
+  return new Instance(module, await init({ module_or_path: module }));
 }

@@ -6,6 +6,8 @@ mod fresh;
 mod pack;
 mod process;
 mod setup;
+mod sizes;
+mod targets;
 mod test;
 mod toolchain;
 
@@ -42,6 +44,10 @@ enum Task {
         #[arg(long)]
         long: bool,
     },
+    /// Only the core's targets: build for each, and run the self-test on emulated microcontrollers.
+    Targets,
+    /// Measure what the core costs in RAM and flash.
+    Sizes,
     /// Measure in Chromium against a hand-written pool and other packages.
     Bench,
     /// Build the npm package (target/npm/weirpool) and the page (web/dist).
@@ -73,6 +79,8 @@ fn perform(task: Task) -> Result<bool> {
             no_build,
         } => demo::demo(port, !no_open, !no_build)?,
         Task::Test { long } => return test::test(long),
+        Task::Targets => return test::test_targets(),
+        Task::Sizes => sizes::sizes()?,
         Task::Bench => bench()?,
         Task::Build => build::build()?,
         Task::Pack => drop(pack::pack()?),

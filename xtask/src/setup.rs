@@ -24,10 +24,12 @@ const DEBIAN_TOOLCHAIN: [&str; 6] = [
     "lld-22",
 ];
 const DEBIAN_BROWSER: [&str; 2] = ["chromium", "chromium-driver"];
+const DEBIAN_EMULATOR: [&str; 1] = ["qemu-system-arm"];
 
 /// Installs everything that building and testing need.
 pub(crate) fn setup() -> Result<Toolchain> {
     let toolchain = for_build()?;
+    emulator()?;
     browser()?;
     cargo_tool("wasm-pack", WASM_PACK, &wasm_pack_folder()?)?;
     for folder in ["web", "tests"] {
@@ -36,12 +38,15 @@ pub(crate) fn setup() -> Result<Toolchain> {
     Ok(toolchain)
 }
 
+/// Installs what building for the core's targets, and running there, needs.
+pub(crate) fn for_targets() -> Result<Toolchain> {
+    emulator()?;
+    toolchain()
+}
+
 /// Installs what building the npm package needs.
 pub(crate) fn for_build() -> Result<Toolchain> {
-    let toolchain = match Toolchain::find() {
-        Some(toolchain) => toolchain,
-        None => install_toolchain()?,
-    };
+    let toolchain = toolchain()?;
     cargo_tool(
         "wasm-bindgen-cli",
         &wasm_bindgen_version()?,
@@ -94,9 +99,17 @@ pub(crate) fn npm_packages(folder: &Path) -> Result<()> {
     Ok(())
 }
 
+/// The toolchain that builds std, installed if need be.
+pub(crate) fn toolchain() -> Result<Toolchain> {
+    match Toolchain::find() {
+        Some(toolchain) => Ok(toolchain),
+        None => install_toolchain(),
+    }
+}
+
 fn install_toolchain() -> Result<Toolchain> {
     println!(
-        "Threads on wasm need a std built with atomics, so a nightly with sources, or Debian's rustc-web."
+        "Threads on wasm need a std built with atomics, so a nightly with sources, or Debian's rustc-web. It builds for microcontrollers too."
     );
     match pinned() {
         Ok(()) => return Ok(Toolchain::Pinned),
@@ -161,6 +174,14 @@ fn browser() -> Result<()> {
         "Installing Chromium and its driver: none is on PATH, nor named by CHROME and CHROMEDRIVER."
     );
     apt_install(&DEBIAN_BROWSER)
+}
+
+fn emulator() -> Result<()> {
+    if which::which("qemu-system-arm").is_ok() {
+        return Ok(());
+    }
+    println!("Installing QEMU for Arm, which runs the self-test: qemu-system-arm is not on PATH.");
+    apt_install(&DEBIAN_EMULATOR)
 }
 
 /// Builds a tool of crates.io into its own folder.

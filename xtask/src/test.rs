@@ -10,21 +10,24 @@ use regex_lite::Regex;
 
 use crate::process::{Ending, INTERRUPTED, command, run_limited};
 use crate::setup;
+use crate::targets;
 use crate::toolchain::{Toolchain, chrome, chromedriver, root};
 
 /// One line of the table: what runs, for how long at most, and how its result is counted.
-struct Step {
-    name: &'static str,
-    counts: Counts,
-    minutes: u64,
-    command: Command,
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) counts: Counts,
+    pub(crate) minutes: u64,
+    pub(crate) command: Command,
 }
 
 /// How a step's result is counted.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Counts {
+pub(crate) enum Counts {
     /// One check, passed if the command succeeded.
     AsOne,
+    /// One check, passed if the command failed and said this.
+    AsRefusal(&'static str),
     /// By what its test runner printed.
     Tests,
 }
@@ -36,13 +39,22 @@ struct Totals {
     failed: u64,
 }
 
-/// Runs all steps and prints the summary; whether everything passed.
+/// Runs all steps; whether everything passed.
 pub(crate) fn test(long: bool) -> Result<bool> {
+    run(steps(setup::setup()?, long)?)
+}
+
+/// Runs the steps for the core's targets alone; whether everything passed.
+pub(crate) fn test_targets() -> Result<bool> {
+    run(targets::steps(setup::for_targets()?)?)
+}
+
+/// Runs steps and prints the summary.
+fn run(steps: Vec<Step>) -> Result<bool> {
     ctrlc::set_handler(|| INTERRUPTED.store(true, Ordering::Relaxed))?;
-    let toolchain = setup::setup()?;
     let mut totals = Totals::default();
     let mut lines = Vec::new();
-    for step in steps(toolchain, long)? {
+    for step in steps {
         println!("\n== {}", step.name);
         let started = Instant::now();
         let (ending, text) = run_limited(step.command, Duration::from_secs(60 * step.minutes))?;
@@ -60,7 +72,7 @@ pub(crate) fn test(long: bool) -> Result<bool> {
         let Totals { passed, failed } = counted;
         let seconds = started.elapsed().as_secs_f64();
         lines.push(format!(
-            "{:<28} {seconds:>7.1} s  {passed:>5} passed {failed:>4} failed{note}",
+            "{:<32} {seconds:>7.1} s  {passed:>5} passed {failed:>4} failed{note}",
             step.name
         ));
         println!("{}", lines[lines.len() - 1]);
@@ -90,7 +102,12 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
         // The same random operations at every run; `--long` looks for new ones.
         native_tests.env("WEIRPOOL_SEED", "1");
     }
-    // Its own target folder: other flags would rebuild everything at each change between the two.
+    // Its own target folder, like the models: other flags would rebuild everything at each change between the two.
+    let mut narrow_tests = cargo(&["test", "--package", "weirpool-core"]);
+    narrow_tests
+        .env("WEIRPOOL_SEED", "1")
+        .env("RUSTFLAGS", "--cfg weirpool_narrow")
+        .env("CARGO_TARGET_DIR", root.join("target/narrow"));
     let loom = |package: &str, target: &str| {
         let mut loom = cargo(&[
             "test",
@@ -107,6 +124,17 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             .env("CARGO_TARGET_DIR", root.join("target/loom"));
         loom
     };
+    let mut simulator = cargo(&["test", "--package", "weirpool-core", "--release"]);
+    simulator
+        .args(["--test", "simulator"])
+        .env("RUSTFLAGS", "--cfg shuttle")
+        .env("WEIRPOOL_SEED", "1")
+        .env("CARGO_TARGET_DIR", root.join("target/shuttle"));
+    if long {
+        simulator
+            .env("WEIRPOOL_LONG", "1")
+            .env_remove("WEIRPOOL_SEED");
+    }
     let mut documentation = cargo(&["doc", "--no-deps"]);
     documentation.env("RUSTDOCFLAGS", "-D warnings");
     let mut wasm_clippy = toolchain.command("cargo")?;
@@ -133,7 +161,7 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
         end_to_end.env("WEIRPOOL_LONG", "1");
     }
 
-    Ok(vec![
+    let mut all = vec![
         step("format", AsOne, 2, cargo(&["fmt", "--all", "--check"])),
         step(
             "lints",
@@ -156,11 +184,24 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             if long { 60 } else { 15 },
             native_tests,
         ),
+        step("native tests, 32-bit words", Tests, 15, narrow_tests),
         step(
             "loom models of the core",
             Tests,
             30,
             loom("weirpool-core", "loom"),
+        ),
+        step(
+            "loom models of the gates",
+            Tests,
+            30,
+            loom("weirpool-core", "loom_gates"),
+        ),
+        step(
+            "simulator of the core",
+            Tests,
+            if long { 60 } else { 15 },
+            simulator,
         ),
         step(
             "loom models of the wasm crate",
@@ -184,7 +225,9 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             if long { 60 } else { 15 },
             end_to_end,
         ),
-    ])
+    ];
+    all.extend(targets::steps(toolchain)?);
+    Ok(all)
 }
 
 /// The cargo of the toolchain that runs xtask.
@@ -201,7 +244,7 @@ fn npm(folder: &Path, arguments: &[&str]) -> Command {
 }
 
 /// Another task of xtask as a step.
-fn this(arguments: &[&str]) -> Result<Command> {
+pub(crate) fn this(arguments: &[&str]) -> Result<Command> {
     let program: PathBuf = std::env::current_exe()?;
     let mut this = command(program, &root());
     this.args(arguments);
@@ -216,11 +259,16 @@ const NOTHING_RAN: Totals = Totals {
 
 fn step_totals(counts: Counts, ending: Ending, text: &str) -> Totals {
     let succeeded = ending == Ending::Success;
-    if counts == Counts::AsOne {
-        return Totals {
-            passed: succeeded.into(),
-            failed: (!succeeded).into(),
-        };
+    let one = |passed: bool| Totals {
+        passed: passed.into(),
+        failed: (!passed).into(),
+    };
+    match counts {
+        Counts::AsOne => return one(succeeded),
+        Counts::AsRefusal(message) => {
+            return one(ending == Ending::Failure && text.contains(message));
+        }
+        Counts::Tests => {}
     }
     let totals = printed_totals(text);
     match (succeeded, totals) {
@@ -364,5 +412,14 @@ mod tests {
                 failed: 1
             }
         );
+    }
+    #[test]
+    fn a_refusal_is_a_failure_that_says_why() {
+        let counts = Counts::AsRefusal("no such thing");
+        let passed = |ending, text| step_totals(counts, ending, text).passed == 1;
+        assert!(passed(Ending::Failure, "error: no such thing\n"));
+        assert!(!passed(Ending::Failure, "error: another one\n"));
+        assert!(!passed(Ending::TimedOut, "error: no such thing\n"));
+        assert!(!passed(Ending::Success, "warning: no such thing\n"));
     }
 }

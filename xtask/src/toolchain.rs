@@ -54,9 +54,14 @@ impl Toolchain {
 
     /// A command in the wasm crate's folder, where cargo finds that crate's configuration.
     pub(crate) fn command(self, program: &str) -> Result<Command> {
-        let mut command = command(program, &root().join("wasm"));
+        self.command_in(program, &root().join("wasm"))
+    }
+
+    /// A command in a folder with a `.cargo/config.toml` of its own.
+    pub(crate) fn command_in(self, program: &str, folder: &Path) -> Result<Command> {
+        let mut command = command(program, folder);
         command.envs(self.variables());
-        // Flags of the caller would replace the ones of `wasm/.cargo/config.toml`; `CARGO` names the wrong cargo.
+        // Flags of the caller would replace the configured ones; `CARGO` names the wrong cargo.
         for variable in [
             "RUSTFLAGS",
             "CARGO_ENCODED_RUSTFLAGS",
