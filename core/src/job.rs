@@ -234,10 +234,13 @@ pub enum Take<T> {
     Settled(Completion<T>),
     /// A job with retries has to wait: the breaker is open, or the rate limit has no token yet. Take again.
     Delayed {
+        /// Which job.
+        handle: Handle,
         /// Until when.
         at: Instant,
     },
-    /// A job that was cancelled while it was about to be delayed. It is handed back as by [`Finish::Stale`]. Take again.
+    /// A job that was cancelled just when the breaker or the rate limit turned it away. It is handed back as by
+    /// [`Finish::Stale`]. Take again.
     Stale(T),
     /// Nothing to run now: no job waits, the limit is reached or the pool is paused.
     Empty {

@@ -25,7 +25,8 @@
 //! A failed attempt is followed by another if the job's [`Policy`] has attempts left, the outcome
 //! may be retried, the backoff ends before the total deadline and the [budget](Allowance) pays for it. A
 //! job whose turn comes while the breaker is open waits for the breaker instead of failing, if it has a policy; that is no
-//! attempt and costs no budget. Retries go on in a pool that is being drained.
+//! attempt and costs no budget. (It waits for the end of the breaker's pause or, while the breaker tries probes, for one
+//! backoff: they may end long before their lease.) Retries go on in a pool that is being drained.
 //!
 //! ```
 //! use weirpool_core::pool::{Config, Finish, Outcome, Policy, Poll, Pool, Submit, Take, WorkerId};
@@ -734,16 +735,20 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                 (at, None)
             }
             Wait::Breaker { retry_after } => {
-                let at = now.saturating_add(retry_after);
+                let policy = self.terms[seen.index].policy(entry.course);
+                let wait = policy.map_or(Duration::MAX, |policy| {
+                    self.wait_for_breaker(policy, handle, retry_after, now)
+                });
+                let at = now.saturating_add(wait);
                 // Forced open it says "never".
-                let waits = entry.course.has_policy && at != Instant::MAX && !seen.due.is_due(at);
+                let waits = at != Instant::MAX && !seen.due.is_due(at);
                 (at, (!waits).then_some(Failure::CircuitOpen { retry_after }))
             }
         };
         let Some(failure) = refusal else {
             let delayed = self.schedule.delay(handle, entry, delay_key(at, now), None);
             return match delayed {
-                Ok(()) => Take::Delayed { at },
+                Ok(()) => Take::Delayed { handle, at },
                 Err((entry, gone)) => self.lose(entry, gone, now),
             };
         };
@@ -755,6 +760,22 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             }
             Err(gone) => self.lose(entry, gone, now),
         }
+    }
+
+    /// How long a job waits that the breaker turned away.
+    fn wait_for_breaker(
+        &self,
+        policy: Policy,
+        handle: Handle,
+        retry_after: Duration,
+        now: Instant,
+    ) -> Duration {
+        if self.ledger.breaker.state(now) != breaker::State::HalfOpen {
+            return retry_after;
+        }
+        // The probes may end long before their lease. It asks again, but not without a pause.
+        let pause = backoff(policy, 1, handle.to_bits(), now);
+        retry_after.min(pause.max(Duration::from_millis(1)))
     }
 
     /// Hands back a job that was cancelled between its claim and its start.
@@ -922,11 +943,16 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         if attempts >= policy.attempts().into() {
             return None;
         }
-        // Mixed in turn: slots and times that grow together must not cancel out.
-        let seed = mix(seed.wrapping_add(mix(now.as_micros()))).wrapping_add(attempts.into());
-        let at = now.saturating_add(policy.backoff(attempts, seed));
+        let at = now.saturating_add(backoff(policy, attempts, seed, now));
         (at < total_deadline && self.ledger.budget.withdraw()).then_some(at)
     }
+}
+
+/// The pause after so many attempts.
+fn backoff(policy: Policy, attempts: u32, seed: u64, now: Instant) -> Duration {
+    // Mixed in turn: slots and times that grow together must not cancel out.
+    let seed = mix(seed.wrapping_add(mix(now.as_micros())));
+    policy.backoff(attempts, seed.wrapping_add(attempts.into()))
 }
 
 /// The key of a delay. What would never end ends at the last moment but one.
@@ -980,10 +1006,14 @@ impl Attempt {
                 verdict: Some(Verdict::Success),
                 may_be_retried: false,
             },
-            _ if terms.is_lenient(course) && run >= terms.run_timeout() => Self {
-                result: Settled::TimedOut(Phase::Run),
-                ..failure(true, true)
-            },
+            Outcome::Failure | Outcome::Ignored
+                if terms.is_lenient(course) && run >= terms.run_timeout() =>
+            {
+                Self {
+                    result: Settled::TimedOut(Phase::Run),
+                    ..failure(true, true)
+                }
+            }
             Outcome::Failure => failure(true, true),
             Outcome::Ignored => failure(false, true),
             Outcome::Permanent { ignored } => failure(!ignored, false),

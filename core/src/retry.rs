@@ -102,7 +102,8 @@ impl Policy {
     ///
     /// A job is in its handler's hands until that returns. So of an attempt that is not the last, the time-out settles
     /// nothing: it takes effect when the handler returns, which [`Running::deadline`](crate::pool::Running::deadline)
-    /// tells it to do. An error after the deadline counts as a time-out then; a result counts as what it is.
+    /// tells it to do. An error after the deadline counts as a time-out then; a result, a panic and an error that is
+    /// permanent count as what they are.
     pub const fn after_timeouts(self) -> Self {
         Self {
             timeouts: true,
