@@ -678,3 +678,48 @@ fn adopt_with_a_delay_against_take() {
         assert!(finish(&pool, running));
     });
 }
+
+/// A job that was promoted and delayed again, with its promoter not through yet, does not stand before an earlier one.
+#[test]
+fn an_old_key_hides_nobody() {
+    const BETWEEN: Instant = Instant::from_millis(50);
+
+    model(|| {
+        let (pool, handle) = delayed();
+        let carried = Carried {
+            attempts: 1,
+            not_before: BETWEEN,
+            ..Carried::new(NOW)
+        };
+        pool.adopt(2, with_retry(), carried, NOW).unwrap();
+        let promoter = {
+            let pool = pool.clone();
+            thread::spawn(move || drop(pool.poll(NOW)))
+        };
+        let worker = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let removed = pool.cancel(handle, NOW);
+                assert!(matches!(removed, Cancel::Removed(_)), "{removed:?}");
+                let carried = Carried {
+                    attempts: 1,
+                    not_before: LATER,
+                    ..Carried::new(NOW)
+                };
+                pool.adopt(3, with_retry(), carried, NOW).unwrap();
+            })
+        };
+        // In a thread of its own, too: the main one only waits, which costs none of the preemptions.
+        let watch = {
+            let pool = pool.clone();
+            thread::spawn(move || {
+                let next = pool.poll_at(NOW);
+                assert!(next.is_some_and(|at| at <= BETWEEN), "{next:?}");
+            })
+        };
+        for thread in [promoter, worker, watch] {
+            thread.join().unwrap();
+        }
+        assert_eq!(pool.poll_at(NOW), Some(BETWEEN));
+    });
+}
