@@ -99,7 +99,7 @@ pub fn run(jobs: Vec<Job>, mut show: impl FnMut(Completion<Job>)) -> Snapshot {
         collector.iter().for_each(&mut show);
         stop.join().unwrap();
     });
-    scene.pool.snapshot(scene.now())
+    scene.pool.snapshot()
 }
 
 struct Scene {
@@ -134,7 +134,7 @@ impl Scene {
             }
             let left = deadline.saturating_duration_since(Wall::now());
             if left.is_zero() {
-                self.pool.note_refused(Refusal::Timeout);
+                self.pool.note_refused(Refusal::Timeout, self.now());
                 eprintln!("job {}: no room in time", job.id);
                 break;
             }
@@ -164,6 +164,7 @@ impl Scene {
                     self.changed.notify_all();
                 }
                 Take::Settled(done) => _ = results.send(done),
+                Take::Delayed { .. } | Take::Stale(_) => {}
                 Take::Empty { .. } => guard = self.changed.wait(guard).unwrap(),
             }
         }

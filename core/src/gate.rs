@@ -37,7 +37,7 @@ impl Admission {
         }
     }
 
-    /// Jobs that wait in the queue.
+    /// Jobs that wait in the queue or for their time.
     pub(crate) fn waiting(self) -> u32 {
         (self.0 & COUNT_MASK) as u32
     }
@@ -57,11 +57,19 @@ pub(crate) enum Shut {
 }
 
 /// The gate of a pool.
+///
+/// # Why there is always a slot
+/// Every slot that is in use is counted as waiting here or by a permit to run, at times by both: a taker acquires the
+/// permit before it gives the place up, a retry takes a place before it releases its permit, and an end frees the slot
+/// before it gives up either. So slots in use never outnumber places and permits together, and only an admission makes
+/// them more. It leaves at most `capacity` places taken, beside at most `most_running` permits: `capacity +
+/// most_running` slots suffice. Retries may take the places beyond the capacity, by at most `most_running`, since they
+/// bring their slots along; nothing is admitted then until enough have left.
 #[derive(Debug)]
 pub(crate) struct Gate {
     /// `[mode: 2 | in flight | waiting]`. In flight counts jobs from acceptance until they are settled, waiting those
-    /// of them that hold a place of the queue. A place is taken before a slot is reserved, and given back after the
-    /// slot is free again (release, paired with the acquire of the next taker): below the bound there is a free slot.
+    /// of them that hold a place of the queue, delayed ones included. A place is taken before a slot is reserved, and
+    /// given back after the slot is free again (release, paired with the acquire of the next taker).
     word: AtomicWord,
 }
 
@@ -109,6 +117,12 @@ impl Gate {
     #[inline(always)]
     pub(crate) fn start(&self) {
         self.word.fetch_sub(WAITING, Ordering::Release);
+    }
+
+    /// A job with a worker waits again, whatever the capacity and the mode.
+    pub(crate) fn wait_again(&self) {
+        // Release: as everything that changes the word, since an acquire may read from any of them.
+        self.word.fetch_add(WAITING, Ordering::Release);
     }
 
     /// A job with a worker is settled.

@@ -5,7 +5,7 @@ use core::{fmt, time::Duration};
 
 #[cfg(doc)]
 use crate::pool::Pool;
-use crate::{breaker, table::Mark, time::Instant};
+use crate::{breaker, retry, table::Mark, time::Instant};
 
 /// A job's priority.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -35,12 +35,14 @@ impl Priority {
 pub struct Submit {
     /// Which jobs it goes before.
     pub priority: Priority,
-    /// Longest wait in the queue.
+    /// Longest wait for its first start.
     pub queue_timeout: Option<Duration>,
-    /// Longest run.
+    /// Longest run of one attempt.
     pub run_timeout: Option<Duration>,
-    /// Longest time from submission to settlement.
+    /// Longest time from submission to settlement. No attempt starts after it.
     pub total_timeout: Option<Duration>,
+    /// Whether it is tried again.
+    pub retry: Retry,
 }
 
 impl Submit {
@@ -50,7 +52,42 @@ impl Submit {
         queue_timeout: None,
         run_timeout: None,
         total_timeout: None,
+        retry: Retry::Pool,
     };
+}
+
+/// Whether a job is tried again, and how.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Retry {
+    /// As the pool's configuration has it.
+    #[default]
+    Pool,
+    /// It is not.
+    Off,
+    /// By a policy of its own, out of the pool's budget.
+    Policy(retry::Policy),
+}
+
+/// What a job brings along when it is carried over from a lost memory; see [`Pool::adopt`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Carried {
+    /// When it was submitted, which is what its age and its time-outs count from.
+    pub submitted: Instant,
+    /// How many attempts it has had.
+    pub attempts: u32,
+    /// Before when its next attempt must not start.
+    pub not_before: Instant,
+}
+
+impl Carried {
+    /// A job that was submitted then and has not been tried yet.
+    pub const fn new(submitted: Instant) -> Self {
+        Self {
+            submitted,
+            attempts: 0,
+            not_before: Instant::ZERO,
+        }
+    }
 }
 
 /// The name of an accepted job. A copy outlives the job without harm: it carries the generation of its slot.
@@ -195,11 +232,57 @@ pub enum Take<T> {
     Job(Running<T>),
     /// A job that was settled instead of run: its time had passed or the breaker is open. Take again.
     Settled(Completion<T>),
+    /// A job with retries has to wait: the breaker is open, or the rate limit has no token yet. Take again.
+    Delayed {
+        /// Which job.
+        handle: Handle,
+        /// Until when.
+        at: Instant,
+    },
+    /// A job that was cancelled just when the breaker or the rate limit turned it away. It is handed back as by
+    /// [`Finish::Stale`]. Take again.
+    Stale(T),
     /// Nothing to run now: no job waits, the limit is reached or the pool is paused.
     Empty {
-        /// When [`Pool::poll`] has something to do, if ever.
+        /// As [`Pool::poll_at`].
         next: Option<Instant>,
     },
+}
+
+/// What a slot's cell holds of a job that waits.
+#[derive(Debug)]
+pub(crate) struct Entry<T> {
+    pub(crate) job: T,
+    pub(crate) submitted: Instant,
+    /// `Duration::MAX` for none.
+    pub(crate) run_timeout: Duration,
+    /// `Instant::MAX` for none.
+    pub(crate) total_deadline: Instant,
+    pub(crate) course: Course,
+    /// Whether the time-out that is watched while it waits is the total one.
+    pub(crate) total_first: bool,
+    /// Whether a rate token is reserved for its next attempt.
+    pub(crate) token: bool,
+}
+
+/// How far a job has come.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Course {
+    /// Attempts that began.
+    pub(crate) attempts: u8,
+    /// Whether it has a policy, which its slot's [`Terms`](crate::terms::Terms) know.
+    pub(crate) has_policy: bool,
+}
+
+impl<T> Entry<T> {
+    /// Which time-out is watched while it waits.
+    pub(crate) fn waiting_phase(&self) -> Phase {
+        if self.total_first {
+            Phase::Total
+        } else {
+            Phase::Queue
+        }
+    }
 }
 
 /// A job that runs: plain data. It holds a permit and a slot of its pool until [`Pool::finish`]; dropped, they are lost.
@@ -208,11 +291,12 @@ pub enum Take<T> {
 pub struct Running<T> {
     pub(crate) job: T,
     pub(crate) handle: Handle,
-    pub(crate) attempt: u32,
+    pub(crate) course: Course,
     pub(crate) worker: WorkerId,
     pub(crate) submitted: Instant,
     pub(crate) started: Instant,
-    pub(crate) deadline: Option<Instant>,
+    /// `Instant::MAX` for none.
+    pub(crate) deadline: Instant,
     pub(crate) permit: breaker::Permit,
 }
 
@@ -234,7 +318,7 @@ impl<T> Running<T> {
 
     /// Which attempt this is, from 1.
     pub fn attempt(&self) -> u32 {
-        self.attempt
+        self.course.attempts.into()
     }
 
     /// Who took it.
@@ -252,9 +336,10 @@ impl<T> Running<T> {
         self.started
     }
 
-    /// When it will be settled as timed out unless it finishes before.
+    /// When its time is up: it will be settled as timed out unless it finishes before, or the attempt counts as timed out
+    /// ([`retry::Policy::after_timeouts`]).
     pub fn deadline(&self) -> Option<Instant> {
-        self.deadline
+        (self.deadline != Instant::MAX).then_some(self.deadline)
     }
 }
 
@@ -263,11 +348,17 @@ impl<T> Running<T> {
 pub enum Outcome {
     /// It returned a result.
     Success,
-    /// It returned an error: the breaker counts it.
+    /// It returned an error: the breaker counts it, and another attempt may follow.
     Failure,
     /// It returned an error that says nothing about the health of what it works with: the breaker does not count it.
+    /// Another attempt may follow.
     Ignored,
-    /// It panicked: the breaker counts it.
+    /// It returned an error that another attempt would only repeat.
+    Permanent {
+        /// Whether the breaker does not count it.
+        ignored: bool,
+    },
+    /// It panicked: the breaker counts it. Another attempt follows only if the policy says so.
     Panic,
 }
 
@@ -277,6 +368,11 @@ pub enum Outcome {
 pub enum Finish<T> {
     /// The job is settled by this call.
     Settled(Completion<T>),
+    /// It failed and will be tried again.
+    Retry {
+        /// Not before this time; [`Pool::poll`] or [`Pool::take`] then brings it up.
+        at: Instant,
+    },
     /// It was settled before, by a cancellation or at its deadline. The job is handed back; nothing else happened.
     Stale(T),
 }
@@ -285,9 +381,10 @@ pub enum Finish<T> {
 #[derive(Debug)]
 #[must_use]
 pub enum Cancel<T> {
-    /// The job waited; it is settled and its place is free.
+    /// The job waited, in line or for its time; it is settled and its place is free.
     Removed(Completion<T>),
-    /// The job runs; it is settled now, and its `finish` will be stale. Its handler may ask [`Pool::is_live`].
+    /// The job is with a worker; it is settled now, and its `finish` (or, rarely, the `take` that has it) hands it back as
+    /// stale. Its handler may ask [`Pool::is_live`].
     Signalled,
     /// It is not known (any more).
     Stale,
@@ -301,9 +398,11 @@ pub enum Poll<T> {
     Settled(Completion<T>),
     /// A running job's deadline passed; it is settled, its `finish` will be stale. Poll again.
     TimedOut(Expired),
-    /// Nothing is due.
+    /// A delayed job's time has come; it waits in its lane now. Poll again.
+    Promoted(Handle),
+    /// Nothing is due. After promotions ask [`Pool::wants_worker`].
     Idle {
-        /// When to poll next, if ever.
+        /// As [`Pool::poll_at`].
         next: Option<Instant>,
     },
 }
@@ -317,11 +416,11 @@ pub struct Expired {
     pub phase: Phase,
     /// Who runs it.
     pub worker: WorkerId,
-    /// How long it waited.
+    /// As [`Completion::wait`].
     pub wait: Duration,
-    /// How long it has run.
+    /// How long the attempt has run.
     pub run: Duration,
-    /// Both together.
+    /// From submission until now.
     pub total: Duration,
     /// Which attempt, from 1.
     pub attempt: u32,
@@ -336,15 +435,16 @@ pub struct Completion<T> {
     pub handle: Handle,
     /// How it ended.
     pub result: Settled,
-    /// From submission to start (or to settlement, if it never ran).
+    /// From when it could run (its submission or, of a retry, the end of the backoff) to the start of its last attempt, or
+    /// to its settlement if it was waiting for one.
     pub wait: Duration,
-    /// From start to settlement; zero if it never ran.
+    /// From the start of its last attempt to its settlement; zero if it was waiting for one.
     pub run: Duration,
-    /// From submission to settlement.
+    /// From submission to settlement: all attempts and pauses.
     pub total: Duration,
-    /// The last attempt, from 1; 0 if it never ran.
+    /// The last attempt that began, from 1; 0 if none did.
     pub attempt: u32,
-    /// Who ran it.
+    /// Who ran it when it was settled.
     pub worker: Option<WorkerId>,
 }
 
@@ -364,9 +464,9 @@ pub enum Settled {
 /// Why a job failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Failure {
-    /// [`Outcome::Failure`].
+    /// An error that the breaker counts.
     Error,
-    /// [`Outcome::Ignored`].
+    /// An error that the breaker does not count.
     Ignored,
     /// [`Outcome::Panic`].
     Panic,

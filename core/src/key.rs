@@ -4,13 +4,32 @@
 use core::time::Duration;
 
 use crate::{
+    config::Order,
     job::Priority,
     sync::{Ordering, const_fn},
     time::{Instant, micros},
 };
 
-/// The longest ageing, about three days: keys of 32-bit words wrap after 24 days of waiting and ageing together.
-pub(crate) const MAX_AGEING: Duration = Duration::from_micros(1 << 38);
+/// The longest ageing and the longest horizon, about three days: keys of 32-bit words wrap after 24 days of waiting and
+/// of both together.
+pub(crate) const MAX_STEP: Duration = Duration::from_micros(1 << 38);
+
+/// What a job's turn depends on, beside when it was submitted.
+#[derive(Clone, Copy)]
+pub(crate) struct Rank {
+    pub(crate) priority: Priority,
+    pub(crate) ageing: Option<Duration>,
+    pub(crate) order: Order,
+    /// The job's total deadline.
+    pub(crate) deadline: Instant,
+}
+
+/// A job's turn: its key and, where keys may be equal, a ticket by which those go.
+#[derive(Clone, Copy)]
+pub(crate) struct Turn {
+    pub(crate) key: Key,
+    pub(crate) ticket: Option<u32>,
+}
 
 /// A place in an order: lesser goes first.
 ///
@@ -26,7 +45,7 @@ impl Key {
 #[cfg(all(target_has_atomic = "64", not(weirpool_narrow)))]
 mod wide {
     use super::*;
-    use crate::sync::AtomicU64;
+    use crate::sync::{AtomicU32, AtomicU64};
 
     /// Stamps to a microsecond: so many submissions in each keep their stamps at the pace of time.
     const STAMPS: u64 = 16;
@@ -61,22 +80,19 @@ mod wide {
     pub(crate) struct Clock {
         /// The last stamp, in sixteenths of a microsecond.
         last: AtomicU64,
+        /// The next ticket, wrapping; for deadlines only, since stamps are never equal.
+        ticket: AtomicU32,
     }
 
     impl Clock {
         const_fn! {
             pub(crate) const fn new() -> Self {
-                Self { last: AtomicU64::new(0) }
+                Self { last: AtomicU64::new(0), ticket: AtomicU32::new(0) }
             }
         }
 
-        /// The key of a job submitted now. Equal keys do not occur.
-        pub(crate) fn key(
-            &self,
-            now: Instant,
-            priority: Priority,
-            ageing: Option<Duration>,
-        ) -> Key {
+        /// The turn of a job submitted now.
+        pub(crate) fn turn(&self, now: Instant, rank: Rank) -> Turn {
             let time = now.as_micros().min(LAST) * STAMPS;
             let mut last = self.last.load(Ordering::Relaxed);
             // Relaxed: stamps grow in the order of this one word, which happens-before respects.
@@ -92,11 +108,23 @@ mod wide {
                     Err(now) => last = now,
                 }
             };
-            let steps = priority.steps_below_top();
-            Key(match ageing {
-                Some(ageing) => (stamp + steps * micros(ageing) * STAMPS) << 2 | steps,
-                None => steps << 62 | stamp,
-            })
+            let (place, ticket) = match rank.order {
+                Order::Fifo => (stamp, None),
+                Order::Deadline { horizon } => {
+                    let first = stamp / STAMPS;
+                    let due = rank.deadline.as_micros();
+                    let due = due.clamp(first, first + micros(horizon));
+                    // Relaxed: as for the stamps.
+                    let ticket = self.ticket.fetch_add(1, Ordering::Relaxed);
+                    (due * STAMPS, Some(ticket))
+                }
+            };
+            let steps = rank.priority.steps_below_top();
+            let key = Key(match rank.ageing {
+                Some(ageing) => (place + steps * micros(ageing) * STAMPS) << 2 | steps,
+                None => steps << 62 | place,
+            });
+            Turn { key, ticket }
         }
     }
 }
@@ -174,14 +202,10 @@ mod narrow {
             }
         }
 
-        /// The key of a job submitted now.
-        pub(crate) fn key(
-            &self,
-            now: Instant,
-            priority: Priority,
-            ageing: Option<Duration>,
-        ) -> Key {
-            let now = (now.as_micros() / 1000) as u32;
+        /// The turn of a job submitted now.
+        pub(crate) fn turn(&self, now: Instant, rank: Rank) -> Turn {
+            let millis = now.as_micros() / 1000;
+            let now = millis as u32;
             // Relaxed: both words are monotone in their own order, which happens-before respects.
             let mut time = self.time.load(Ordering::Relaxed);
             while (now.wrapping_sub(time) as i32) > 0 {
@@ -196,13 +220,29 @@ mod narrow {
                 }
             }
             let ticket = self.ticket.fetch_add(1, Ordering::Relaxed);
-            let steps = priority.steps_below_top();
-            match ageing {
-                Some(ageing) => Key::of(
-                    time.wrapping_add((steps * (micros(ageing) / 1000)) as u32),
+            let place = match rank.order {
+                Order::Fifo => time,
+                Order::Deadline { horizon } => {
+                    // How far the clock's time is ahead of this context's.
+                    let lag = u64::from(time.wrapping_sub(now));
+                    let due = rank.deadline.as_micros().div_ceil(1000);
+                    let left = due.saturating_sub(millis).saturating_sub(lag);
+                    time.wrapping_add(left.min(micros(horizon) / 1000) as u32)
+                }
+            };
+            let steps = rank.priority.steps_below_top();
+            let key = match (rank.ageing, rank.order) {
+                (Some(ageing), _) => Key::of(
+                    place.wrapping_add((steps * (micros(ageing) / 1000)) as u32),
                     ticket,
                 ),
-                None => Key::of(steps as u32, ticket),
+                (None, Order::Fifo) => Key::of(steps as u32, ticket),
+                (None, Order::Deadline { .. }) => Key::of(steps as u32, place),
+            };
+            Turn {
+                key,
+                // Only the last of these has no ticket in its key.
+                ticket: Some(ticket),
             }
         }
     }

@@ -1,4 +1,5 @@
-//! A bounded job pool that keeps control: priorities, deadlines, cancellation, limits, circuit breaking and metrics.
+//! A bounded job pool that keeps control: priorities, deadlines, cancellation, limits, circuit breaking, retries and
+//! metrics.
 //!
 //! It is the part that decides: which job is let in, which one runs next, what its end means. It runs nothing itself.
 //! There is no allocation, no clock, no thread and no lock in it: time is an argument, every operation goes through
@@ -31,7 +32,11 @@
 //!
 //! # The parts
 //! [`pool`] composes the others, and its documentation has the laws that hold. Each of the others works alone:
-//! [`breaker`], [`rate`], [`concurrency`], [`adaptive`], [`histogram`], [`metrics`] and [`time`].
+//! [`breaker`], [`rate`], [`concurrency`], [`adaptive`], [`retry`], [`histogram`], [`metrics`] and [`time`].
+//!
+//! The four usual pools are configurations of one, each with an example in `examples/`: `basic` (a bounded queue and a
+//! fixed number of workers), `dynamic` (a limit that changes while jobs run), `priority` (lanes that age) and `advanced`
+//! (rate, breaker, retries and deadlines).
 //!
 //! # When not to use it
 //! Where jobs only wait for input and output, an async runtime with a semaphore is simpler. Where jobs must outlive the
@@ -61,12 +66,17 @@ pub mod histogram;
 pub mod metrics;
 pub mod pool;
 pub mod rate;
+pub mod retry;
 pub mod time;
 
+mod config;
 mod countdown;
 mod gate;
 mod job;
 mod key;
+mod ledger;
 mod queue;
+mod schedule;
 mod sync;
 mod table;
+mod terms;

@@ -10,7 +10,8 @@
 //! METRICS.refused(Refusal::Full);
 //! METRICS.started(Duration::from_micros(20));
 //! METRICS.settled(&Settled::Completed);
-//! METRICS.ran(Duration::from_micros(300), Duration::from_micros(320));
+//! METRICS.ran(Duration::from_micros(300));
+//! METRICS.took(Duration::from_micros(320));
 //!
 //! let seen = METRICS.snapshot();
 //! assert_eq!((seen.submitted, seen.accepted, seen.refused_full, seen.completed), (2, 1, 1, 1));
@@ -77,7 +78,7 @@ impl Metrics {
         .add();
     }
 
-    /// Counts a job that a worker took, and how long it had waited.
+    /// Counts an attempt that a worker began, and how long the job had waited for it.
     #[inline]
     pub fn started(&self, wait: Duration) {
         self.execution.started.add();
@@ -102,11 +103,21 @@ impl Metrics {
         .add();
     }
 
-    /// Records how long a job ran, and how long it took from its submission.
+    /// Records how long an attempt ran.
     #[inline]
-    pub fn ran(&self, run: Duration, total: Duration) {
+    pub fn ran(&self, run: Duration) {
         self.run.record(micros(run));
+    }
+
+    /// Records how long a job that ran took from its submission to its settlement.
+    #[inline]
+    pub fn took(&self, total: Duration) {
         self.total.record(micros(total));
+    }
+
+    /// Counts a failed attempt that is followed by another.
+    pub fn retried(&self) {
+        self.execution.retried.add();
     }
 
     /// Counts a result that came after its job had settled.
@@ -149,13 +160,19 @@ impl Metrics {
             failed: execution.failed.get(),
             timed_out: execution.timed_out.get(),
             cancelled: execution.cancelled.get(),
+            retried: execution.retried.get(),
             panicked: execution.panicked.get(),
             stale: execution.stale.get(),
             worker_crashes: execution.worker_crashes.get(),
             resets: execution.resets.get(),
             queued: 0,
             running: 0,
+            delayed: 0,
             abandoned: 0,
+            active_workers: 0,
+            limit: 0,
+            capacity: 0,
+            utilization: 0,
             wait: wait.snapshot().summary(),
             run: run.snapshot().summary(),
             total: total.snapshot().summary(),
@@ -189,7 +206,7 @@ pub struct Snapshot {
     pub refused_abort: u64,
     /// Refused for their input or kind.
     pub refused_input: u64,
-    /// Runs that began.
+    /// Attempts that began.
     pub started: u64,
     /// Jobs whose handler returned a result.
     pub completed: u64,
@@ -199,6 +216,8 @@ pub struct Snapshot {
     pub timed_out: u64,
     /// Jobs that were cancelled.
     pub cancelled: u64,
+    /// Failed attempts that were followed by another.
+    pub retried: u64,
     /// Jobs that failed by a panic; they are in `failed` too.
     pub panicked: u64,
     /// Results that came after their job had settled.
@@ -207,17 +226,27 @@ pub struct Snapshot {
     pub worker_crashes: u64,
     /// Moves to a fresh memory.
     pub resets: u64,
-    /// Gauge: jobs that wait.
+    /// Gauge: jobs that wait in line.
     pub queued: u32,
+    /// Gauge: jobs that wait for their next attempt's time.
+    pub delayed: u32,
     /// Gauge: jobs that run and are not settled.
     pub running: u32,
     /// Gauge: jobs that are settled and whose handlers still run.
     pub abandoned: u32,
-    /// From submission to the start of a run.
+    /// Gauge: permits that are out, for jobs that run and abandoned ones.
+    pub active_workers: u32,
+    /// Gauge: most jobs that run at once.
+    pub limit: u32,
+    /// Gauge: most jobs that wait.
+    pub capacity: u32,
+    /// Gauge: `active_workers ÷ limit` in millionths; above a million while a lowered limit is not reached yet.
+    pub utilization: u32,
+    /// Of every attempt, from when it could begin (the submission or the end of the backoff) to its start.
     pub wait: Summary,
-    /// From the start of a run to its end or its deadline.
+    /// Of every attempt, from its start to its end or its deadline.
     pub run: Summary,
-    /// From submission to the end of a run or its deadline.
+    /// Of every job that an attempt's end or deadline settled, from its submission until then.
     pub total: Summary,
 }
 
@@ -308,6 +337,7 @@ counters! {
         failed,
         timed_out,
         cancelled,
+        retried,
         panicked,
         stale,
         worker_crashes,

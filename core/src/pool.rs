@@ -1,21 +1,52 @@
-//! The pool: one path from submission to settlement, composed of the gates, the queue and the metrics.
+//! The pool: one path from submission to settlement, composed of the gates, the queue, the retries and the metrics.
 //!
 //! ```text
-//! submit ─ open? ─ breaker ─ rate ─ in flight ─ capacity ─▶ queue ─▶ take ─ permit ─ expired? ─ breaker ─▶ run ─▶ finish
+//! submit ─ open? ─ breaker ─ rate ─ in flight ─ capacity ─▶ lane ─▶ take ─ permit ─ expired? ─ breaker ─ token ─▶ run ─▶ finish
+//!                                                            ▲                                  │       │               │
+//!                                                            └─ due ◀──────────── delayed ◀─────┴───────┴── retry ◀─────┘
 //! ```
+//! (Only a retry takes a token after its `take`; every first attempt took one at its submission.)
 //!
 //! # Laws
 //! 1. *Every accepted job settles exactly once*: whoever wins its slot's state word settles it. At every quiescent
-//!    point `accepted = completed + failed + timed_out + cancelled + queued + running`.
-//! 2. *Capacity is fixed and exact*: a job holds one slot from acceptance until its handler has returned. Waiting jobs
-//!    are at most `capacity`, permits at most `most_running`, and slots are at least both together.
+//!    point `accepted = completed + failed + timed_out + cancelled + queued + delayed + running`.
+//! 2. *Capacity is fixed and exact*: a job holds one slot from acceptance until its handler has returned, through all its
+//!    attempts. A submission is admitted while fewer than `capacity` jobs wait, in line or for a retry; permits are at
+//!    most `most_running`, and slots are at least both together, which is always enough.
 //! 3. *No context waits for another*: every operation takes a number of steps that depends on the logarithm of the
 //!    slots and not on how many jobs wait; a retry means that another context made progress.
 //! 4. *A refusal is not a failure*: the pool's own gates teach the breaker nothing, and a later gate that refuses gives
-//!    back what an earlier one granted.
+//!    back what an earlier one granted. ([`Config::count_submit_timeouts`] is the one exception, by request.)
 //! 5. *Time is an argument*, and may stand still, jump or run backwards: it saturates, nothing panics.
 //! 6. *Late results cannot lie*: handles and permits carry generations; what comes late is [`Finish::Stale`].
-//! 7. *Nothing starves*: see [`Config::ageing`].
+//! 7. *Nothing starves*: see [`Config::ageing`] and [`Order::Deadline`]. A retry keeps the age of its submission.
+//!
+//! # Retries
+//! A failed attempt is followed by another if the job's [`Policy`] has attempts left, the outcome
+//! may be retried, the backoff ends before the total deadline and the [budget](Allowance) pays for it. A
+//! job whose turn comes while the breaker is open waits for the breaker instead of failing, if it has a policy; that is no
+//! attempt and costs no budget. (It waits for the end of the breaker's pause or, while the breaker tries probes, for one
+//! backoff: they may end long before their lease.) Retries go on in a pool that is being drained.
+//!
+//! ```
+//! use weirpool_core::pool::{Config, Finish, Outcome, Policy, Poll, Pool, Submit, Take, WorkerId};
+//! use weirpool_core::time::Instant;
+//!
+//! static POOL: Pool<&str, 20> = Pool::new(Config { retry: Some(Policy::DEFAULT), ..Config::DEFAULT });
+//! let now = Instant::from_millis(1);
+//! POOL.submit("fetch", Submit::DEFAULT, now).unwrap();
+//! let Take::Job(first) = POOL.take(WorkerId(0), now) else { panic!("a job waits") };
+//! let Finish::Retry { at } = POOL.finish(first, Outcome::Failure, now) else { panic!("it has two attempts left") };
+//!
+//! // Between 50 and 100 ms later.
+//! assert_eq!(POOL.poll_at(now), Some(at));
+//! assert!(matches!(POOL.take(WorkerId(0), now), Take::Empty { next } if next == Some(at)));
+//! assert!(matches!(POOL.poll(at), Poll::Promoted(_)));
+//! let Take::Job(second) = POOL.take(WorkerId(0), at) else { panic!("its time has come") };
+//! assert_eq!(second.attempt(), 2);
+//! let Finish::Settled(done) = POOL.finish(second, Outcome::Success, at) else { panic!("nobody else settled it") };
+//! assert_eq!(done.attempt, 2);
+//! ```
 //!
 //! # Orderings
 //! The state word of a slot is the one place where races are decided. Slots are freed before the counter that bounds
@@ -29,18 +60,26 @@ use crate::{
     concurrency::ConcurrencyLimit,
     error::ConfigError,
     gate::{Gate, MAX_COUNT, Mode, Shut},
-    key::{Clock, Key, MAX_AGEING},
+    job::{Course, Entry},
+    key::{Clock, Key, Rank},
     metrics::{Metrics, Snapshot},
-    queue::{Least, Tournament},
     rate::{Quota, RateLimit},
-    sync::{Apart, AtomicU32, Loose64, Ordering, array, const_fn, fence},
-    table::{Mark, Stage, Table},
+    retry::{Budget, mix},
+    schedule::{Gone, Schedule, Seen},
+    sync::{Apart, AtomicU32, Ordering, array, const_fn, fence},
+    table::Stage,
+    terms::{Terms, Watch},
     time::Instant,
 };
 
-pub use crate::job::{
-    Cancel, Completion, Expired, Failure, Finish, Handle, Outcome, Phase, Poll, Priority, Refusal,
-    Refused, Running, Settled, Submit, Take, WorkerId,
+pub use crate::{
+    config::{Config, Order},
+    job::{
+        Cancel, Carried, Completion, Expired, Failure, Finish, Handle, Outcome, Phase, Poll,
+        Priority, Refusal, Refused, Retry, Running, Settled, Submit, Take, WorkerId,
+    },
+    ledger::{Ledger, Lost},
+    retry::{Allowance, Policy},
 };
 
 /// A bounded job pool. It holds jobs of type `T` in `SLOTS` slots, runs nothing itself and never blocks.
@@ -65,7 +104,7 @@ pub use crate::job::{
 #[derive(Debug)]
 pub struct Pool<T, const SLOTS: usize> {
     /// Written by submitters and workers.
-    gate: Apart<Gate>,
+    pub(crate) gate: Apart<Gate>,
     /// Written by submitters.
     clock: Apart<Clock>,
     /// Written by workers.
@@ -74,16 +113,16 @@ pub struct Pool<T, const SLOTS: usize> {
     max_in_flight: AtomicU32,
     /// Settled jobs whose handlers still run.
     abandoned: AtomicU32,
-    /// Queued jobs by their turn.
-    order: Tournament<SLOTS>,
-    /// Queued and running jobs with a time-out, by when it is due. Others never enter.
-    timers: Tournament<SLOTS>,
-    table: Table<Entry<T>, SLOTS>,
+    schedule: Schedule<T, SLOTS>,
     watches: [Watch; SLOTS],
-    ledger: Ledger,
-    capacity: u32,
+    terms: [Terms; SLOTS],
+    pub(crate) ledger: Ledger,
+    pub(crate) capacity: u32,
     most_running: u16,
+    count_submit_timeouts: bool,
     ageing: Option<Duration>,
+    order: Order,
+    retry: Option<Policy>,
 }
 
 impl<T, const SLOTS: usize> Pool<T, SLOTS> {
@@ -118,14 +157,21 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                 permits: Apart(ConcurrencyLimit::new(config.limit)),
                 max_in_flight: AtomicU32::new(max_in_flight),
                 abandoned: AtomicU32::new(0),
-                order: Tournament::new(),
-                timers: Tournament::new(),
-                table: Table::new(),
+                schedule: Schedule::new(matches!(config.order, Order::Deadline { .. })),
                 watches: array!(|_i| Watch::new(); SLOTS),
-                ledger: Ledger { metrics: Metrics::new(), breaker, rate: Apart(RateLimit::new(config.rate)) },
+                terms: array!(|_i| Terms::new(); SLOTS),
+                ledger: Ledger {
+                    metrics: Metrics::new(),
+                    breaker,
+                    rate: Apart(RateLimit::new(config.rate)),
+                    budget: Budget::new(config.retry_budget),
+                },
                 capacity: config.capacity as u32,
                 most_running: config.most_running,
+                count_submit_timeouts: config.count_submit_timeouts,
                 ageing: config.ageing,
+                order: config.order,
+                retry: config.retry,
             }
         }
     }
@@ -138,6 +184,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             metrics,
             breaker,
             rate,
+            ..
         } = &self.ledger;
         let refused = if self.gate.load().mode() == Mode::Closed {
             Refused::Closed(job)
@@ -153,7 +200,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             {
                 Ok(()) => {
                     metrics.accepted();
-                    return Ok(self.enqueue(job, options, now, now));
+                    return Ok(self.enqueue(job, options, Carried::new(now), now));
                 }
                 Err(shut) => {
                     rate.refund(now);
@@ -169,165 +216,155 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         Err(refused)
     }
 
-    /// Takes in a job that another pool had accepted, when that pool's memory was lost: it passes no gate but the
-    /// capacity, is not counted again, and keeps its age. To keep their turns, adopt jobs in the order in which they
-    /// were submitted, and before anything new is submitted.
-    pub fn adopt(
-        &self,
-        job: T,
-        options: Submit,
-        submitted: Instant,
-        now: Instant,
-    ) -> Result<Handle, T> {
-        match self.gate.readmit(self.capacity) {
-            Ok(()) => Ok(self.enqueue(job, options, submitted, now)),
-            Err(_) => Err(job),
-        }
-    }
-
     /// Takes the next job to run.
     ///
-    /// The job that comes is the one with the least key at one moment during the call ([`Config::ageing`]). A job
-    /// whose time-out has passed, or that the open breaker does not let run, is settled here and comes as
-    /// [`Take::Settled`].
+    /// The job that comes is the one with the least key at one moment during the call ([`Config::ageing`]), among those in
+    /// line; up to two delayed ones whose time has come are put in line first. A job whose time-out has passed, or that
+    /// the open breaker does not let run, is settled here and comes as [`Take::Settled`]; with retries it may be
+    /// [`Take::Delayed`] instead.
     pub fn take(&self, worker: WorkerId, now: Instant) -> Take<T> {
+        let empty = || Take::Empty {
+            next: self.poll_at(now),
+        };
+        if self.gate.load().mode() == Mode::Paused {
+            return empty();
+        }
+        if self.schedule.delayed_jobs() != 0 {
+            // Two, so that they get fewer even if every job that is taken comes back.
+            for _ in 0..2 {
+                self.promote(now);
+            }
+        }
         // Looking first keeps idle workers from writing to shared words.
-        if self.gate.load().mode() == Mode::Paused
-            || self.order.is_empty()
-            || !self.permits.try_acquire()
-        {
-            return Take::Empty {
-                next: self.next_due(now),
-            };
+        if self.schedule.is_empty() || !self.permits.try_acquire() {
+            return empty();
         }
         let breaker = &self.ledger.breaker;
         let mut permit = None;
-        let settled = loop {
-            let Some((least, mark)) = self.next_queued() else {
+        let taken = loop {
+            let Some(seen) = self.schedule.next_queued() else {
                 break None;
             };
-            let index = least.index;
-            let due = self.timers.key(index);
-            if !self.order.is_still(least) {
-                continue;
-            }
+            let Seen { index, mark, due } = seen;
             if due.is_due(now) {
-                let Some(entry) = self.table.claim(index, mark, Stage::Held) else {
+                let Some(entry) = self.schedule.claim(index, mark, Stage::Held) else {
                     continue;
                 };
                 let phase = entry.waiting_phase();
-                break Some(self.settle_queued(index, mark, entry, Settled::TimedOut(phase), now));
+                let result = Settled::TimedOut(phase);
+                break Some(Take::Settled(self.settle_waiting(seen, entry, result, now)));
             }
-            if permit.is_none() {
-                match breaker.acquire(now) {
-                    Ok(granted) => permit = Some(granted),
-                    Err(retry_after) => {
-                        let Some(entry) = self.table.claim(index, mark, Stage::Held) else {
-                            continue;
-                        };
-                        let result = Settled::Failed(Failure::CircuitOpen { retry_after });
-                        break Some(self.settle_queued(index, mark, entry, result, now));
-                    }
-                }
-            }
-            let Some(entry) = self.table.claim(index, mark, Stage::Running) else {
+            let granted = match permit.take() {
+                Some(granted) => Ok(granted),
+                None => breaker.acquire(now),
+            };
+            let Some(entry) = self.schedule.claim(index, mark, Stage::Running) else {
+                permit = granted.ok();
                 continue;
             };
-            if let Some(permit) = permit {
-                return Take::Job(self.start(index, mark, entry, permit, worker, now));
-            }
+            let wait = match granted {
+                Ok(granted) => {
+                    // A first attempt took its token at the submission.
+                    let token = if entry.course.attempts == 0 {
+                        Ok(())
+                    } else {
+                        self.take_token(entry.token, due, now)
+                    };
+                    match token {
+                        Ok(()) => return Take::Job(self.start(seen, entry, granted, worker, now)),
+                        Err(wait) => {
+                            permit = Some(granted);
+                            wait
+                        }
+                    }
+                }
+                Err(retry_after) => Wait::Breaker { retry_after },
+            };
+            break Some(self.put_off(seen, entry, wait, now));
         };
         if let Some(permit) = permit {
             let _ = breaker.release(permit);
         }
         self.permits.release();
-        match settled {
-            Some(completion) => Take::Settled(completion),
-            None => Take::Empty {
-                next: self.next_due(now),
-            },
-        }
+        taken.unwrap_or_else(empty)
     }
 
-    /// Ends a job that was taken. Its permit and slot are free when this returns.
+    /// Ends an attempt of a job that was taken: the job is settled, or delayed until its next attempt. Its permit is free
+    /// when this returns, and its slot if it is settled.
     ///
-    /// Of this call, a cancellation and a deadline that `poll` sees, exactly one settles the job: the first to change
+    /// Of this call, a cancellation and a deadline that `poll` sees, exactly one decides over the job: the first to change
     /// its state. A result that arrives after the deadline but before anybody polled still counts.
     pub fn finish(&self, running: Running<T>, outcome: Outcome, now: Instant) -> Finish<T> {
-        let Ledger {
-            metrics, breaker, ..
-        } = &self.ledger;
         let Running {
             job,
             handle,
-            attempt,
+            course,
             worker,
             submitted,
             started,
-            deadline,
             permit,
+            ..
         } = running;
-        let index = handle.index();
-        loop {
-            let Some(mark) = self.mark(handle) else {
-                return Finish::Stale(job);
-            };
-            match mark.stage() {
-                Stage::Running => {
-                    if self.table.free(index, mark) {
-                        break;
+        let Some(terms) = self.terms.get(handle.index()) else {
+            return Finish::Stale(job);
+        };
+        let run = now.saturating_since(started);
+        let attempt = Attempt::ended(outcome, course, terms, run);
+        if attempt.may_be_retried
+            && let Some(policy) = terms.policy(course)
+        {
+            let total_deadline = terms.total_deadline();
+            let attempts = course.attempts.into();
+            let next = self.next_attempt(policy, attempts, total_deadline, handle.to_bits(), now);
+            if let Some(at) = next {
+                let entry = Entry {
+                    job,
+                    submitted,
+                    run_timeout: terms.run_timeout(),
+                    total_deadline,
+                    course,
+                    total_first: true,
+                    token: false,
+                };
+                return match self.delay(handle, entry, at, now) {
+                    Ok(()) => {
+                        self.report(permit, attempt.verdict, run, now);
+                        self.permits.release();
+                        self.ledger.metrics.retried();
+                        self.ledger.metrics.ran(run);
+                        Finish::Retry { at }
                     }
-                }
-                Stage::Armed => {
-                    if self.table.shift(index, mark, Stage::Held) {
-                        self.sweep_timers(index);
-                        self.table.free(index, mark.at(Stage::Held));
-                        break;
+                    Err((entry, gone)) => {
+                        self.ledger.budget.refund();
+                        self.come_late(entry.job, gone, permit)
                     }
-                }
-                stage @ (Stage::Cancelled | Stage::Expired) => {
-                    // Who settled it may not have swept yet, and the slot is about to be used again.
-                    if deadline.is_some() {
-                        self.sweep_timers(index);
-                    }
-                    self.table.free(index, mark);
-                    self.permits.release();
-                    self.abandoned.fetch_sub(1, Ordering::Relaxed);
-                    metrics.stale();
-                    if stage == Stage::Cancelled {
-                        let _ = breaker.release(permit);
-                    }
-                    return Finish::Stale(job);
-                }
-                Stage::Free | Stage::Queued | Stage::Held => return Finish::Stale(job),
+                };
             }
         }
-        let wait = started.saturating_since(submitted);
-        let run = now.saturating_since(started);
-        let total = now.saturating_since(submitted);
-        let _ = match outcome {
-            Outcome::Success => breaker.record(permit, Verdict::Success, run, now),
-            Outcome::Failure | Outcome::Panic => breaker.record(permit, Verdict::Failure, run, now),
-            Outcome::Ignored => breaker.release(permit),
-        };
+        // Read before the slot is another job's.
+        let ready = terms.ready(submitted, course.attempts > 1);
+        if let Err(gone) = self.schedule.release(handle) {
+            return self.come_late(job, gone, permit);
+        }
+        self.report(permit, attempt.verdict, run, now);
         self.permits.release();
-        let result = match outcome {
-            Outcome::Success => Settled::Completed,
-            Outcome::Failure => Settled::Failed(Failure::Error),
-            Outcome::Ignored => Settled::Failed(Failure::Ignored),
-            Outcome::Panic => Settled::Failed(Failure::Panic),
-        };
-        metrics.settled(&result);
-        metrics.ran(run, total);
+        let total = now.saturating_since(submitted);
+        let metrics = &self.ledger.metrics;
+        metrics.settled(&attempt.result);
+        metrics.ran(run);
+        metrics.took(total);
+        if outcome == Outcome::Success {
+            self.ledger.budget.deposit();
+        }
         self.gate.settle();
         Finish::Settled(Completion {
             job,
             handle,
-            result,
-            wait,
+            result: attempt.result,
+            wait: started.saturating_since(ready),
             run,
             total,
-            attempt,
+            attempt: course.attempts.into(),
             worker: Some(worker),
         })
     }
@@ -336,117 +373,96 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     pub fn cancel(&self, handle: Handle, now: Instant) -> Cancel<T> {
         let index = handle.index();
         loop {
-            let Some(mark) = self.mark(handle) else {
+            let Some(mark) = self.schedule.mark(handle) else {
                 return Cancel::Stale;
             };
-            match mark.stage() {
-                Stage::Queued => {
-                    if let Some(entry) = self.table.claim(index, mark, Stage::Held) {
-                        return Cancel::Removed(self.settle_queued(
+            let stage = match mark.stage() {
+                Stage::Queued | Stage::Delayed => {
+                    if let Some(entry) = self.schedule.claim(index, mark, Stage::Held) {
+                        let seen = Seen {
                             index,
                             mark,
+                            due: Key::NEVER,
+                        };
+                        return Cancel::Removed(self.settle_waiting(
+                            seen,
                             entry,
                             Settled::Cancelled,
                             now,
                         ));
                     }
+                    continue;
                 }
-                stage @ (Stage::Running | Stage::Armed) => {
-                    // Before the change, since the finish that sees the change takes it off again.
-                    self.abandoned.fetch_add(1, Ordering::Relaxed);
-                    if self.table.shift(index, mark, Stage::Cancelled) {
-                        if stage == Stage::Armed {
-                            self.sweep_timers(index);
-                        }
-                        self.ledger.metrics.settled(&Settled::Cancelled);
-                        self.gate.settle();
-                        return Cancel::Signalled;
-                    }
-                    self.abandoned.fetch_sub(1, Ordering::Relaxed);
+                Stage::Running | Stage::Armed => Stage::Cancelled,
+                // Who is moving it back will find it so.
+                Stage::Moving => Stage::Held,
+                Stage::Free | Stage::Held | Stage::Cancelled | Stage::Expired => {
+                    return Cancel::Stale;
                 }
-                _ => return Cancel::Stale,
+            };
+            // Before the change, since who sees the change takes it off again.
+            self.abandoned.fetch_add(1, Ordering::Relaxed);
+            if self.schedule.take_away(index, mark, stage) {
+                self.ledger.metrics.settled(&Settled::Cancelled);
+                self.gate.settle();
+                return Cancel::Signalled;
             }
+            self.abandoned.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
     /// Whether a job waits or runs and is not settled: what a running handler asks to see whether it is still wanted.
     pub fn is_live(&self, handle: Handle) -> bool {
-        self.mark(handle).is_some_and(|mark| {
-            matches!(mark.stage(), Stage::Queued | Stage::Running | Stage::Armed)
+        self.schedule.mark(handle).is_some_and(|mark| {
+            matches!(
+                mark.stage(),
+                Stage::Queued | Stage::Delayed | Stage::Running | Stage::Armed | Stage::Moving
+            )
         })
     }
 
-    /// Settles one job whose time-out has passed. Call again until it is [`Poll::Idle`].
+    /// Does one thing that time alone makes due: settles a job whose time-out has passed, or puts a delayed one in line.
+    /// Call again until it is [`Poll::Idle`], and ask [`wants_worker`](Self::wants_worker) then.
     pub fn poll(&self, now: Instant) -> Poll<T> {
-        loop {
-            let Some((least, mark)) = self.next_timer() else {
-                return Poll::Idle { next: None };
-            };
-            let index = least.index;
-            let due = self.timers.key(index);
-            let watch = &self.watches[index];
-            let (submitted, started) = (watch.submitted.load(), watch.started.load());
-            // Relaxed: read between two looks at the state word, which orders them.
-            let (permit, detail) = (
-                watch.permit.load(Ordering::Relaxed),
-                watch.detail.load(Ordering::Relaxed),
-            );
-            if !self.timers.is_still(least) {
-                continue;
+        while let Some(seen) = self.schedule.next_timer()
+            && seen.due.is_due(now)
+        {
+            if let Some(settled) = self.expire(seen, now) {
+                return settled;
             }
-            if !due.is_due(now) {
-                return Poll::Idle {
-                    next: Some(due.at(now)),
-                };
-            }
-            if mark.stage() == Stage::Queued {
-                let Some(entry) = self.table.claim(index, mark, Stage::Held) else {
-                    continue;
-                };
-                let phase = entry.waiting_phase();
-                return Poll::Settled(self.settle_queued(
-                    index,
-                    mark,
-                    entry,
-                    Settled::TimedOut(phase),
-                    now,
-                ));
-            }
-            self.abandoned.fetch_add(1, Ordering::Relaxed);
-            if !self.table.shift(index, mark, Stage::Expired) {
-                self.abandoned.fetch_sub(1, Ordering::Relaxed);
-                continue;
-            }
-            self.sweep_timers(index);
-            let (submitted, started) = (
-                Instant::from_micros(submitted),
-                Instant::from_micros(started),
-            );
-            let expired = Expired {
-                handle: Handle::new(index, mark),
-                phase: if detail & Watch::TOTAL_FIRST == 0 {
-                    Phase::Run
-                } else {
-                    Phase::Total
-                },
-                worker: WorkerId(detail as u16),
-                wait: started.saturating_since(submitted),
-                run: now.saturating_since(started),
-                total: now.saturating_since(submitted),
-                attempt: 1,
-            };
-            let permit = breaker::Permit::from_bits(permit);
-            let _ = self
-                .ledger
-                .breaker
-                .record(permit, Verdict::Failure, expired.run, now);
-            self.ledger
-                .metrics
-                .settled(&Settled::TimedOut(expired.phase));
-            self.ledger.metrics.ran(expired.run, expired.total);
-            self.gate.settle();
-            return Poll::TimedOut(expired);
         }
+        match self.promote(now) {
+            Some(handle) => Poll::Promoted(handle),
+            None => Poll::Idle {
+                next: self.poll_at(now),
+            },
+        }
+    }
+
+    /// When [`poll`](Self::poll) has something to do by time alone: the next time-out, or the end of the next delay. `None`
+    /// is never, as far as is known now. Whoever waits for that time should look again after [`Finish::Retry`] and
+    /// [`Take::Delayed`], and after submitting a job with a time-out.
+    ///
+    /// ```
+    /// use core::time::Duration;
+    /// use weirpool_core::pool::{Config, Poll, Pool, Submit};
+    /// use weirpool_core::time::Instant;
+    ///
+    /// static POOL: Pool<u32, 20> = Pool::new(Config::DEFAULT);
+    /// let now = Instant::from_millis(10);
+    /// assert_eq!(POOL.poll_at(now), None);
+    /// let options = Submit { queue_timeout: Some(Duration::from_millis(5)), ..Submit::DEFAULT };
+    /// POOL.submit(1, options, now).unwrap();
+    /// assert_eq!(POOL.poll_at(now), Some(Instant::from_millis(15)));
+    /// assert!(matches!(POOL.poll(Instant::from_millis(15)), Poll::Settled(done) if done.job == 1));
+    /// ```
+    pub fn poll_at(&self, now: Instant) -> Option<Instant> {
+        let timer = self.schedule.next_timer().map(|seen| seen.due.at(now));
+        if self.schedule.delayed_jobs() == 0 {
+            return timer;
+        }
+        let delayed = self.schedule.next_delayed().map(|seen| seen.due.at(now));
+        [timer, delayed].into_iter().flatten().min()
     }
 
     /// Hands out nothing until [`resume`](Self::resume). Jobs that run go on; a closed pool is not paused.
@@ -475,12 +491,14 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         }
     }
 
-    /// Removes the waiting job whose turn is next, as cancelled. Until `None`, it empties the queue.
+    /// Removes the waiting job whose turn is next, or else the delayed one whose time is next, as cancelled. Until `None`,
+    /// it empties the queue.
     pub fn abort_next(&self, now: Instant) -> Option<Completion<T>> {
         loop {
-            let (least, mark) = self.next_queued()?;
-            if let Some(entry) = self.table.claim(least.index, mark, Stage::Held) {
-                return Some(self.settle_queued(least.index, mark, entry, Settled::Cancelled, now));
+            let queued = self.schedule.next_queued();
+            let seen = queued.or_else(|| self.schedule.next_delayed())?;
+            if let Some(entry) = self.schedule.claim(seen.index, seen.mark, Stage::Held) {
+                return Some(self.settle_waiting(seen, entry, Settled::Cancelled, now));
             }
         }
     }
@@ -489,7 +507,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     ///
     /// For executors that start a worker per running job and let it end when there is nothing to do, with a count
     /// `workers` of their own:
-    /// - after every `submit` (and `resume`, and `set_limit`): `if pool.wants_worker() && workers < limit`, count one
+    /// - after every `submit` (and `resume`, `set_limit`, and a `poll` that promoted): `if pool.wants_worker() && workers < limit`, count one
     ///   more and start it;
     /// - a worker that finds [`Take::Empty`]: count one less, then `if pool.wants_worker()`, try to count itself in
     ///   again and go on.
@@ -499,49 +517,17 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     /// read-modify-writes and read after the call.
     pub fn wants_worker(&self) -> bool {
         fence(Ordering::SeqCst);
-        !self.order.is_empty()
+        !self.schedule.is_empty()
             && self.gate.load().mode() != Mode::Paused
             && self.permits.in_flight() < self.permits.limit()
     }
 
-    /// Counts a refusal that the caller decided.
-    pub fn note_refused(&self, refusal: Refusal) {
+    /// Counts a refusal that the caller decided. A time-out is a failure to the breaker if the pool is set up so.
+    pub fn note_refused(&self, refusal: Refusal, now: Instant) {
         self.ledger.metrics.refused(refusal);
-    }
-
-    /// Counts the end of a job that was accepted by a pool whose memory was lost, and that is not adopted.
-    pub fn note_lost(&self, lost: Lost, now: Instant) {
-        let Ledger {
-            metrics, breaker, ..
-        } = &self.ledger;
-        match lost {
-            Lost::Killed | Lost::Trapped => {
-                if let Ok(permit) = breaker.acquire(now) {
-                    let _ = breaker.record(permit, Verdict::Failure, Duration::ZERO, now);
-                }
-                let failure = if lost == Lost::Trapped {
-                    Failure::Panic
-                } else {
-                    Failure::Error
-                };
-                metrics.settled(&Settled::Failed(failure));
-            }
-            Lost::Crashed => {
-                metrics.settled(&Settled::Failed(Failure::Ignored));
-                metrics.worker_crashed();
-            }
-            Lost::Cancelled => metrics.settled(&Settled::Cancelled),
+        if refusal == Refusal::Timeout && self.count_submit_timeouts {
+            self.record_failure(now);
         }
-    }
-
-    /// Completes the move of a [`Ledger`]'s bytes into this pool, which must still be empty.
-    pub fn recovered(&self) {
-        self.ledger.metrics.reset();
-    }
-
-    /// What outlives the pool's memory.
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
     }
 
     /// How many jobs may run at once from now on. Those that run go on.
@@ -583,281 +569,395 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     }
 
     /// Counters, gauges and histograms, read one after the other: exact when nobody else is at work.
-    pub fn snapshot(&self, now: Instant) -> Snapshot {
+    pub fn snapshot(&self) -> Snapshot {
         let admission = self.gate.load();
-        let _ = now;
+        let (limit, active) = (self.permits.limit(), self.permits.in_flight());
+        let delayed = self.schedule.delayed_jobs();
         Snapshot {
-            queued: admission.waiting(),
+            queued: admission.waiting().saturating_sub(delayed),
+            delayed,
             // A job that is cancelled between its claim and its start leaves the two counts in this order.
             running: admission.in_flight().saturating_sub(admission.waiting()),
             abandoned: self.abandoned.load(Ordering::Relaxed),
+            active_workers: active.into(),
+            limit: limit.into(),
+            capacity: self.capacity,
+            utilization: (u64::from(active) * 1_000_000 / u64::from(limit.max(1))) as u32,
             ..self.ledger.metrics.snapshot()
         }
     }
 
     /// Fills a slot for a job that has a place, and brings it into the orders.
-    fn enqueue(&self, job: T, options: Submit, submitted: Instant, now: Instant) -> Handle {
+    pub(crate) fn enqueue(
+        &self,
+        job: T,
+        options: Submit,
+        carried: Carried,
+        now: Instant,
+    ) -> Handle {
         let Submit {
             priority,
             queue_timeout,
             run_timeout,
             total_timeout,
+            retry,
         } = options;
-        let vacant = self
-            .table
-            .reserve()
-            .expect("a place is given only while a slot is free");
-        let index = vacant.index();
+        let Carried {
+            submitted,
+            attempts,
+            not_before,
+        } = carried;
         let deadline = |timeout: Option<Duration>| {
             timeout.map_or(Instant::MAX, |t| submitted.saturating_add(t))
         };
-        let (queue_deadline, total_deadline) = (deadline(queue_timeout), deadline(total_timeout));
-        let total_first = total_deadline <= queue_deadline;
-        let due = Key::due(total_deadline.min(queue_deadline), now);
-        self.order
-            .set_key(index, self.clock.key(submitted, priority, self.ageing));
-        self.timers.set_key(index, due);
+        let total_deadline = deadline(total_timeout);
+        let queue_deadline = if attempts == 0 {
+            deadline(queue_timeout)
+        } else {
+            Instant::MAX
+        };
+        let rank = Rank {
+            priority,
+            ageing: self.ageing,
+            order: self.order,
+            deadline: total_deadline,
+        };
         let run_timeout = run_timeout.unwrap_or(Duration::MAX);
-        let mark = vacant.publish(Entry {
+        let policy = self.policy(retry);
+        let vacant = self.schedule.reserve();
+        if policy.is_some() || attempts > 0 {
+            let terms = &self.terms[vacant.index()];
+            terms.set(policy, run_timeout, total_deadline);
+            terms.set_ready(submitted.max(not_before));
+        }
+        let entry = Entry {
             job,
             submitted,
             run_timeout,
             total_deadline,
-            total_first,
-        });
-        self.sweep_order(index);
-        if due != Key::NEVER {
-            self.sweep_timers(index);
-        }
-        Handle::new(index, mark)
+            course: Course {
+                attempts: attempts.min(u8::MAX.into()) as u8,
+                has_policy: policy.is_some(),
+            },
+            total_first: total_deadline <= queue_deadline,
+            token: false,
+        };
+        self.schedule.insert(
+            vacant,
+            entry,
+            self.clock.turn(submitted, rank),
+            Key::due(total_deadline.min(queue_deadline), now),
+            (not_before > now).then(|| delay_key(not_before, now)),
+        )
     }
 
     /// Turns a job that was just claimed into a running one.
     fn start(
         &self,
-        index: usize,
-        mark: Mark,
+        seen: Seen,
         entry: Entry<T>,
         permit: breaker::Permit,
         worker: WorkerId,
         now: Instant,
     ) -> Running<T> {
+        let Seen { index, mark, .. } = seen;
         let Entry {
             job,
             submitted,
             run_timeout,
             total_deadline,
+            mut course,
             ..
         } = entry;
-        self.sweep_order(index);
-        if self.timers.key(index) != Key::NEVER {
-            self.sweep_timers(index);
-        }
+        let terms = &self.terms[index];
+        let ready = terms.ready(submitted, course.attempts > 0);
         self.gate.start();
+        course.attempts = course.attempts.saturating_add(1);
         let run_deadline = now.saturating_add(run_timeout);
         let deadline = run_deadline.min(total_deadline);
-        let due = Key::due(deadline, now);
+        let lenient = terms.is_lenient(course);
+        let watched = if lenient { total_deadline } else { deadline };
+        let due = Key::due(watched, now);
         if due != Key::NEVER {
-            let total_first = if total_deadline < run_deadline {
-                Watch::TOTAL_FIRST
+            let phase = if lenient || total_deadline < run_deadline {
+                Phase::Total
             } else {
-                0
+                Phase::Run
             };
-            let watch = &self.watches[index];
-            watch.submitted.store(submitted.as_micros());
-            watch.started.store(now.as_micros());
-            // Relaxed: published by the change to `Armed`.
-            watch.permit.store(permit.to_bits(), Ordering::Relaxed);
-            watch
-                .detail
-                .store(total_first | u32::from(worker.0), Ordering::Relaxed);
-            self.timers.set_key(index, due);
-            // It fails if the job was cancelled meanwhile: then nobody need watch it.
-            if self
-                .table
-                .shift(index, mark.at(Stage::Running), Stage::Armed)
-            {
-                self.sweep_timers(index);
-            }
+            let attempts = course.attempts;
+            self.watches[index].set(submitted, now, phase, attempts, worker, permit);
+            self.schedule.arm(index, mark, due);
         }
-        self.ledger.metrics.started(now.saturating_since(submitted));
+        self.ledger.metrics.started(now.saturating_since(ready));
         Running {
             job,
-            handle: Handle::new(index, mark),
-            attempt: 1,
+            handle: seen.handle(),
+            course,
             worker,
             submitted,
             started: now,
-            deadline: (due != Key::NEVER).then_some(deadline),
+            deadline,
             permit,
         }
     }
 
-    /// Settles a job that was just claimed from the queue, and frees its place.
-    fn settle_queued(
+    /// A token for a retry that was just claimed, unless it has one; else how long it must wait, if it can with a token
+    /// reserved for it.
+    #[cold]
+    fn take_token(&self, has_token: bool, due: Key, now: Instant) -> Result<(), Wait> {
+        let rate = &self.ledger.rate;
+        if has_token || rate.check(now).is_ok() {
+            return Ok(());
+        }
+        let (at, reserved) = match rate.reserve(now) {
+            Ok(wait) => (now.saturating_add(wait), true),
+            // Too many are reserved: without one it asks again then.
+            Err(wait) => (now.saturating_add(wait), false),
+        };
+        let reserved = if reserved && due.is_due(at) {
+            // It will time out first.
+            rate.refund(now);
+            false
+        } else {
+            reserved
+        };
+        Err(Wait::Token { at, reserved })
+    }
+
+    /// What becomes of a job that was just claimed and may not run yet: it is delayed if it can wait, else it fails. It has
+    /// its place still.
+    #[cold]
+    fn put_off(&self, seen: Seen, mut entry: Entry<T>, wait: Wait, now: Instant) -> Take<T> {
+        let handle = seen.handle();
+        let (at, refusal) = match wait {
+            Wait::Token { at, reserved } => {
+                entry.token = reserved;
+                (at, None)
+            }
+            Wait::Breaker { retry_after } => {
+                let policy = self.terms[seen.index].policy(entry.course);
+                let wait = policy.map_or(Duration::MAX, |policy| {
+                    self.wait_for_breaker(policy, handle, retry_after, now)
+                });
+                let at = now.saturating_add(wait);
+                // Forced open it says "never".
+                let waits = at != Instant::MAX && !seen.due.is_due(at);
+                (at, (!waits).then_some(Failure::CircuitOpen { retry_after }))
+            }
+        };
+        let Some(failure) = refusal else {
+            let delayed = self.schedule.delay(handle, entry, delay_key(at, now), None);
+            return match delayed {
+                Ok(()) => Take::Delayed { handle, at },
+                Err((entry, gone)) => self.lose(entry, gone, now),
+            };
+        };
+        let ready = self.ready(seen, &entry);
+        match self.schedule.release(handle) {
+            Ok(()) => {
+                let result = Settled::Failed(failure);
+                Take::Settled(self.complete_waiting(handle, entry, ready, result, now))
+            }
+            Err(gone) => self.lose(entry, gone, now),
+        }
+    }
+
+    /// How long a job waits that the breaker turned away.
+    fn wait_for_breaker(
         &self,
-        index: usize,
-        mark: Mark,
+        policy: Policy,
+        handle: Handle,
+        retry_after: Duration,
+        now: Instant,
+    ) -> Duration {
+        if self.ledger.breaker.state(now) != breaker::State::HalfOpen {
+            return retry_after;
+        }
+        // The probes may end long before their lease. It asks again, but not without a pause.
+        let pause = backoff(policy, 1, handle.to_bits(), now);
+        retry_after.min(pause.max(Duration::from_millis(1)))
+    }
+
+    /// Hands back a job that was cancelled between its claim and its start.
+    fn lose(&self, entry: Entry<T>, gone: Gone, now: Instant) -> Take<T> {
+        self.gate.start();
+        if entry.token {
+            self.ledger.rate.refund(now);
+        }
+        if !matches!(gone, Gone::Unknown) {
+            self.abandoned.fetch_sub(1, Ordering::Relaxed);
+            self.ledger.metrics.stale();
+        }
+        Take::Stale(entry.job)
+    }
+
+    /// Delays a job whose attempt failed.
+    fn delay(
+        &self,
+        handle: Handle,
+        entry: Entry<T>,
+        at: Instant,
+        now: Instant,
+    ) -> Result<(), (Entry<T>, Gone)> {
+        // Before it is shown, since who takes it gives the place up; and before the permit is released (see `gate`).
+        self.gate.wait_again();
+        self.terms[handle.index()].set_ready(at);
+        let due = Key::due(entry.total_deadline, now);
+        let delayed = self
+            .schedule
+            .delay(handle, entry, delay_key(at, now), Some(due));
+        if delayed.is_err() {
+            self.gate.start();
+        }
+        delayed
+    }
+
+    /// Hands back a job that was settled before its handler returned.
+    fn come_late(&self, job: T, gone: Gone, permit: breaker::Permit) -> Finish<T> {
+        if !matches!(gone, Gone::Unknown) {
+            self.permits.release();
+            self.abandoned.fetch_sub(1, Ordering::Relaxed);
+            self.ledger.metrics.stale();
+        }
+        // At a deadline the breaker was told.
+        if matches!(gone, Gone::Cancelled) {
+            let _ = self.ledger.breaker.release(permit);
+        }
+        Finish::Stale(job)
+    }
+
+    /// Tells the breaker how an attempt ended.
+    fn report(
+        &self,
+        permit: breaker::Permit,
+        verdict: Option<Verdict>,
+        run: Duration,
+        now: Instant,
+    ) {
+        let breaker = &self.ledger.breaker;
+        let _ = match verdict {
+            Some(verdict) => breaker.record(permit, verdict, run, now),
+            None => breaker.release(permit),
+        };
+    }
+
+    /// Settles a job that was just claimed as `Held`, and frees its place.
+    fn settle_waiting(
+        &self,
+        seen: Seen,
         entry: Entry<T>,
         result: Settled,
         now: Instant,
     ) -> Completion<T> {
-        self.sweep_order(index);
-        if self.timers.key(index) != Key::NEVER {
-            self.sweep_timers(index);
+        let ready = self.ready(seen, &entry);
+        self.schedule.free_held(seen.index, seen.mark);
+        self.complete_waiting(seen.handle(), entry, ready, result, now)
+    }
+
+    /// Since when a job that was just claimed could run. Asked before the slot is free.
+    fn ready(&self, seen: Seen, entry: &Entry<T>) -> Instant {
+        self.terms[seen.index].ready(entry.submitted, entry.course.attempts > 0)
+    }
+
+    /// Settles a job that waited, whose slot is free.
+    fn complete_waiting(
+        &self,
+        handle: Handle,
+        entry: Entry<T>,
+        ready: Instant,
+        result: Settled,
+        now: Instant,
+    ) -> Completion<T> {
+        if entry.token {
+            self.ledger.rate.refund(now);
         }
-        self.table.free(index, mark.at(Stage::Held));
         self.ledger.metrics.settled(&result);
         self.gate.settle_queued();
-        let wait = now.saturating_since(entry.submitted);
         Completion {
             job: entry.job,
-            handle: Handle::new(index, mark),
+            handle,
             result,
-            wait,
+            wait: now.saturating_since(ready),
             run: Duration::ZERO,
-            total: wait,
-            attempt: 0,
+            total: now.saturating_since(entry.submitted),
+            attempt: entry.course.attempts.into(),
             worker: None,
         }
     }
 
-    /// The waiting job whose turn is next, with the state in which it was seen to wait.
-    fn next_queued(&self) -> Option<(Least, Mark)> {
-        loop {
-            let least = self.order.least()?;
-            let mark = self.table.state(least.index);
-            if mark.stage() != Stage::Queued {
-                self.sweep_order(least.index);
-            } else if self.order.is_still(least) {
-                return Some((least, mark));
-            }
+    /// Settles a job whose time-out has passed, unless somebody else was first.
+    fn expire(&self, seen: Seen, now: Instant) -> Option<Poll<T>> {
+        let Seen { index, mark, .. } = seen;
+        if mark.stage() != Stage::Armed {
+            let entry = self.schedule.claim(index, mark, Stage::Held)?;
+            let phase = entry.waiting_phase();
+            let result = Settled::TimedOut(phase);
+            return Some(Poll::Settled(self.settle_waiting(seen, entry, result, now)));
         }
-    }
-
-    /// The job whose time-out is due next, with the state in which it was seen.
-    fn next_timer(&self) -> Option<(Least, Mark)> {
-        loop {
-            let least = self.timers.least()?;
-            let mark = self.table.state(least.index);
-            if !mark.is_timed() {
-                self.sweep_timers(least.index);
-            } else if self.timers.is_still(least) {
-                return Some((least, mark));
-            }
-        }
-    }
-
-    /// When `poll` has something to do.
-    fn next_due(&self, now: Instant) -> Option<Instant> {
-        loop {
-            let (least, _) = self.next_timer()?;
-            let due = self.timers.key(least.index);
-            if self.timers.is_still(least) {
-                return Some(due.at(now));
-            }
-        }
-    }
-
-    #[inline(always)]
-    fn sweep_order(&self, index: usize) {
-        self.order.sweep(index, |slot| {
-            self.table.state(slot).stage() == Stage::Queued
-        });
-    }
-
-    #[inline(always)]
-    fn sweep_timers(&self, index: usize) {
-        self.timers
-            .sweep(index, |slot| self.table.state(slot).is_timed());
-    }
-
-    /// The state of a handle's slot, if it still is of the handle's generation.
-    fn mark(&self, handle: Handle) -> Option<Mark> {
-        let index = handle.index();
-        if index >= SLOTS {
+        // Read before winning the change out of `Armed`, which proves that nobody wrote to it meanwhile.
+        let (expired, permit) = self.watches[index].expired(seen.handle(), &self.terms[index], now);
+        self.abandoned.fetch_add(1, Ordering::Relaxed);
+        if !self.schedule.take_away(index, mark, Stage::Expired) {
+            self.abandoned.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        let mark = self.table.state(index);
-        (mark.generation() == handle.generation()).then_some(mark)
+        self.report(permit, Some(Verdict::Failure), expired.run, now);
+        let metrics = &self.ledger.metrics;
+        metrics.settled(&Settled::TimedOut(expired.phase));
+        metrics.ran(expired.run);
+        metrics.took(expired.total);
+        self.gate.settle();
+        Some(Poll::TimedOut(expired))
     }
-}
 
-/// How a pool is set up.
-#[derive(Clone, Copy, Debug)]
-pub struct Config {
-    /// Most jobs that wait. `capacity + most_running` must not exceed the pool's slots.
-    pub capacity: usize,
-    /// Most jobs that run at once, at first; see [`Pool::set_limit`].
-    pub limit: u16,
-    /// The greatest limit that may ever be set.
-    pub most_running: u16,
-    /// What a step of priority is worth, at most about three days; `None` is strict priority.
-    ///
-    /// A job counts as submitted this much later for every level that it is below the top, and the least such time
-    /// goes first (of equal times the higher level). So **a job is overtaken only by jobs of a higher level that were
-    /// submitted no later than (difference of levels) × ageing after it**: one worker that needs at most `s` a job
-    /// starts even a low job under a steady flood of critical ones within `3 × ageing + capacity × s`. Equal levels
-    /// are first in, first out along happens-before, whatever the caller's clock does. With strict priority a flood
-    /// of higher jobs starves the lower ones.
-    ///
-    /// Times go into this to a sixteenth of a microsecond: sixteen submissions in one microsecond each count as a
-    /// little later than the one before. (With 32-bit words: to a millisecond, equal ones in order.)
-    pub ageing: Option<Duration>,
-    /// Most jobs that are accepted and not settled.
-    pub max_in_flight: Option<u32>,
-    /// How many jobs are admitted in a time.
-    pub rate: Option<Quota>,
-    /// The circuit breaker; `None` is a breaker that is disabled.
-    pub breaker: Option<breaker::Config>,
-}
-
-impl Config {
-    /// 16 waiting, 4 running, ageing one level a second, no other gate.
-    pub const DEFAULT: Self = Self {
-        capacity: 16,
-        limit: 4,
-        most_running: 4,
-        ageing: Some(Duration::from_millis(1000)),
-        max_in_flight: None,
-        rate: None,
-        breaker: None,
-    };
-
-    const_fn! {
-        /// Whether a pool of so many slots can be set up so; its breaker, or what is wrong.
-        const fn check(&self, slots: usize) -> Result<Breaker, ConfigError> {
-            let places = match slots.checked_sub(self.most_running as usize) {
-                Some(places) => places,
-                None => return Err(ConfigError::new("the capacity is zero or does not fit in the slots beside the most running")),
-            };
-            if self.capacity == 0 || self.capacity > places {
-                return Err(ConfigError::new("the capacity is zero or does not fit in the slots beside the most running"));
-            }
-            if self.limit == 0 || self.limit > self.most_running {
-                return Err(ConfigError::new("the limit is zero or above the most running"));
-            }
-            if let Some(ageing) = self.ageing && ageing.as_micros() > MAX_AGEING.as_micros() {
-                return Err(ConfigError::new("the ageing is over three days"));
-            }
-            if let Some(0) = self.max_in_flight {
-                return Err(ConfigError::new("no job could be in flight"));
-            }
-            match self.breaker {
-                Some(config) => match Breaker::try_new(config) {
-                    Ok(breaker) => Ok(breaker),
-                    Err(error) => Err(error),
-                },
-                None => Ok(Breaker::disabled()),
+    /// Puts the delayed job in line whose time came first, if it has come.
+    fn promote(&self, now: Instant) -> Option<Handle> {
+        while let Some(seen) = self.schedule.next_delayed()
+            && seen.due.is_due(now)
+        {
+            if self.schedule.promote(seen) {
+                return Some(seen.handle());
             }
         }
+        None
+    }
+
+    /// The policy of a job that was submitted so.
+    pub(crate) fn policy(&self, retry: Retry) -> Option<Policy> {
+        match retry {
+            Retry::Pool => self.retry,
+            Retry::Off => None,
+            Retry::Policy(policy) => Some(policy),
+        }
+    }
+
+    /// When a job that has had so many attempts is tried again, if at all; that is paid for then.
+    pub(crate) fn next_attempt(
+        &self,
+        policy: Policy,
+        attempts: u32,
+        total_deadline: Instant,
+        seed: u64,
+        now: Instant,
+    ) -> Option<Instant> {
+        if attempts >= policy.attempts().into() {
+            return None;
+        }
+        let at = now.saturating_add(backoff(policy, attempts, seed, now));
+        (at < total_deadline && self.ledger.budget.withdraw()).then_some(at)
     }
 }
 
-impl Default for Config {
-    fn default() -> Self {
-        Self::DEFAULT
-    }
+/// The pause after so many attempts.
+fn backoff(policy: Policy, attempts: u32, seed: u64, now: Instant) -> Duration {
+    // Mixed in turn: slots and times that grow together must not cancel out.
+    let seed = mix(seed.wrapping_add(mix(now.as_micros())));
+    policy.backoff(attempts, seed.wrapping_add(attempts.into()))
+}
+
+/// The key of a delay. What would never end ends at the last moment but one.
+fn delay_key(at: Instant, now: Instant) -> Key {
+    Key::due(at.min(Instant::from_micros(u64::MAX - 1)), now)
 }
 
 /// What a pool does at its two ends.
@@ -873,78 +973,56 @@ pub enum State {
     Closed,
 }
 
-/// A job that was lost with its worker and will never finish; see [`Pool::note_lost`].
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-#[non_exhaustive]
-pub enum Lost {
-    /// It ran too long and was killed: a failure, also for the breaker.
-    Killed,
-    /// It brought its worker down: a failure and a panic, also for the breaker.
-    Trapped,
-    /// Another job brought its worker down: a failure, but nothing for the breaker.
-    Crashed,
-    /// It was cancelled, or could not be carried over, while there was no pool.
-    Cancelled,
+/// Why a job that was claimed does not run yet.
+enum Wait {
+    /// The rate limit has no token before this time; one may be reserved for it.
+    Token { at: Instant, reserved: bool },
+    /// The breaker is open.
+    Breaker { retry_after: Duration },
 }
 
-/// What outlives a pool's memory: counters, breaker and rate limit, in words only.
-///
-/// When a pool's memory must be given up, these bytes may be copied over those of a new pool with the same `Config` and
-/// of the same build before anybody else uses it; [`Pool::recovered`] then completes the move.
-#[derive(Debug)]
-#[repr(C)]
-pub struct Ledger {
-    metrics: Metrics,
-    breaker: Breaker,
-    rate: Apart<RateLimit>,
+/// How an attempt ended.
+struct Attempt {
+    result: Settled,
+    /// What the breaker is told; `None` is that it gets its permit back.
+    verdict: Option<Verdict>,
+    may_be_retried: bool,
 }
 
-/// What a waiting slot holds.
-#[derive(Debug)]
-struct Entry<T> {
-    job: T,
-    submitted: Instant,
-    /// `Duration::MAX` for none.
-    run_timeout: Duration,
-    /// `Instant::MAX` for none.
-    total_deadline: Instant,
-    /// Whether the time-out that is watched while it waits is the total one.
-    total_first: bool,
-}
-
-/// What `poll` must know of a running job to settle it. Written by the taker before the slot is `Armed`, read before
-/// winning the change out of `Armed`, which proves that it was not overwritten meanwhile.
-#[derive(Debug)]
-struct Watch {
-    submitted: Loose64,
-    started: Loose64,
-    /// Generation of the breaker's permit.
-    permit: AtomicU32,
-    /// `[total first: 1 | worker: 16]`.
-    detail: AtomicU32,
-}
-
-impl<T> Entry<T> {
-    /// Which time-out is watched while it waits.
-    fn waiting_phase(&self) -> Phase {
-        if self.total_first {
-            Phase::Total
-        } else {
-            Phase::Queue
-        }
-    }
-}
-
-impl Watch {
-    const TOTAL_FIRST: u32 = 1 << 16;
-
-    const_fn! {
-        const fn new() -> Self {
-            Self {
-                submitted: Loose64::new(0),
-                started: Loose64::new(0),
-                permit: AtomicU32::new(0),
-                detail: AtomicU32::new(0),
+impl Attempt {
+    fn ended(outcome: Outcome, course: Course, terms: &Terms, run: Duration) -> Self {
+        let failure = |counted: bool, may_be_retried: bool| Self {
+            result: Settled::Failed(if counted {
+                Failure::Error
+            } else {
+                Failure::Ignored
+            }),
+            verdict: counted.then_some(Verdict::Failure),
+            may_be_retried,
+        };
+        match outcome {
+            Outcome::Success => Self {
+                result: Settled::Completed,
+                verdict: Some(Verdict::Success),
+                may_be_retried: false,
+            },
+            Outcome::Failure | Outcome::Ignored
+                if terms.is_lenient(course) && run >= terms.run_timeout() =>
+            {
+                Self {
+                    result: Settled::TimedOut(Phase::Run),
+                    ..failure(true, true)
+                }
+            }
+            Outcome::Failure => failure(true, true),
+            Outcome::Ignored => failure(false, true),
+            Outcome::Permanent { ignored } => failure(!ignored, false),
+            Outcome::Panic => {
+                let policy = terms.policy(course);
+                Self {
+                    result: Settled::Failed(Failure::Panic),
+                    ..failure(true, policy.is_some_and(|policy| policy.retries_panics()))
+                }
             }
         }
     }

@@ -17,8 +17,8 @@
 //!   greater than that of any present slot whose sweep is complete.
 //! - *The dead may shadow the living, but not for long*: between a change and its sweep the root may name a slot that
 //!   is gone. Nodes do not judge this; who meets a dead winner at the root sweeps for it and looks again.
-//! - *No mixing of generations*: a slot is freed only after the sweep that took it out, so no node names a slot
-//!   before its new job is published. A refresh that was stopped in between fails on the version.
+//! - *No mixing of keys*: a slot's key is set only after a sweep that took the slot out, so no node names a slot by an
+//!   older key than that with which it comes in. A refresh that was stopped in between fails on the version.
 //! - A taker reads the root, then the slot's state, then [the root again](Tournament::is_still): if that is unchanged,
 //!   the slot was present and least at that moment, and claiming it by its state word takes effect there.
 //!
@@ -112,8 +112,14 @@ impl<const SLOTS: usize> Tournament<SLOTS> {
         newest(self.root()) == least.root
     }
 
-    /// Brings a change of one slot up to the root. `present` says whether a slot plays.
-    pub(crate) fn sweep(&self, index: usize, present: impl Fn(usize) -> bool) {
+    /// Brings a change of one slot up to the root. `present` says whether a slot plays, and `earlier` which of two slots
+    /// with the same key goes first.
+    pub(crate) fn sweep(
+        &self,
+        index: usize,
+        present: impl Fn(usize) -> bool,
+        earlier: impl Fn(usize, usize) -> bool,
+    ) {
         let mut child = index;
         for level in 0..Self::SHAPE.levels {
             let parent = child / ARITY;
@@ -123,10 +129,10 @@ impl<const SLOTS: usize> Tournament<SLOTS> {
             let mut word = newest(node);
             for _ in 0..2 {
                 let winner = if level == 0 {
-                    self.least_slot(first, end, &present)
+                    self.least_slot(first, end, &present, &earlier)
                 } else {
                     let below = Self::SHAPE.offsets[level - 1];
-                    self.least_winner(below + first, below + end)
+                    self.least_winner(below + first, below + end, &earlier)
                 };
                 match node.compare_exchange(
                     word,
@@ -142,14 +148,20 @@ impl<const SLOTS: usize> Tournament<SLOTS> {
         }
     }
 
-    /// The code of the least present slot among some; of equal keys the first.
+    /// The code of the least present slot among some.
     #[inline(always)]
-    fn least_slot(&self, first: usize, end: usize, present: &impl Fn(usize) -> bool) -> usize {
+    fn least_slot(
+        &self,
+        first: usize,
+        end: usize,
+        present: &impl Fn(usize) -> bool,
+        earlier: &impl Fn(usize, usize) -> bool,
+    ) -> usize {
         let (mut winner, mut least) = (0, Key::NEVER);
         for index in first..end {
             if present(index) {
                 let key = self.key(index);
-                if key.before(least) {
+                if key.before(least) || key == least && winner != 0 && earlier(index, winner - 1) {
                     (winner, least) = (index + 1, key);
                 }
             }
@@ -157,15 +169,21 @@ impl<const SLOTS: usize> Tournament<SLOTS> {
         winner
     }
 
-    /// The code of the least of the winners that some nodes name; of equal keys the first.
+    /// The code of the least of the winners that some nodes name.
     #[inline(always)]
-    fn least_winner(&self, first: usize, end: usize) -> usize {
+    fn least_winner(
+        &self,
+        first: usize,
+        end: usize,
+        earlier: &impl Fn(usize, usize) -> bool,
+    ) -> usize {
         let (mut winner, mut least) = (0, Key::NEVER);
         for node in &self.nodes[first..end] {
             let code = (newest(node) & INDEX_MASK) as usize;
             if code != 0 {
                 let key = self.key(code - 1);
-                if winner == 0 || key.before(least) {
+                if winner == 0 || key.before(least) || key == least && earlier(code - 1, winner - 1)
+                {
                     (winner, least) = (code, key);
                 }
             }
@@ -217,6 +235,10 @@ mod tests {
 
     use super::*;
 
+    fn first_slot(_: usize, _: usize) -> bool {
+        false
+    }
+
     /// A sweep looks at one family of slots, at most twice, however many are present, at every size.
     #[test]
     fn a_sweep_costs_the_same_at_every_depth() {
@@ -227,16 +249,17 @@ mod tests {
             for index in (0..SLOTS).rev() {
                 tournament.set_key(index, Key(index as u64));
                 looks.set(0);
-                tournament.sweep(index, |slot| {
+                let present = |slot| {
                     looks.set(looks.get() + 1);
                     slot >= index
-                });
+                };
+                tournament.sweep(index, present, first_slot);
                 assert_eq!(tournament.least().map(|least| least.index), Some(index));
                 assert!(looks.get() <= ARITY);
             }
             for index in 0..SLOTS {
                 assert_eq!(tournament.least().map(|least| least.index), Some(index));
-                tournament.sweep(index, |slot| slot > index);
+                tournament.sweep(index, |slot| slot > index, first_slot);
             }
             assert!(tournament.is_empty());
         }
@@ -250,13 +273,24 @@ mod tests {
     }
 
     #[test]
+    fn of_equal_keys_the_earlier_goes_first() {
+        let tournament = Tournament::<16>::new();
+        // The later the slot, the earlier its ticket; in two families of slots.
+        for index in 0..16 {
+            tournament.set_key(index, Key(5));
+            tournament.sweep(index, |slot| slot <= index, |a, b| a > b);
+            assert_eq!(tournament.least().unwrap().index, index);
+        }
+    }
+
+    #[test]
     fn a_root_that_was_swept_is_not_the_same_root() {
         let tournament = Tournament::<16>::new();
         tournament.set_key(3, Key(7));
-        tournament.sweep(3, |slot| slot == 3);
+        tournament.sweep(3, |slot| slot == 3, first_slot);
         let least = tournament.least().unwrap();
         assert!(tournament.is_still(least));
-        tournament.sweep(9, |slot| slot == 3);
+        tournament.sweep(9, |slot| slot == 3, first_slot);
         assert!(!tournament.is_still(least));
         assert_eq!(tournament.least().unwrap().index, 3);
     }

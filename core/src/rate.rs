@@ -211,36 +211,35 @@ impl RateLimit {
             return Err(Duration::MAX);
         };
         let position = self.unit.position(now);
-        // Acquire: pairs with the release of a grant, so that an arrival time never comes with an older era.
-        let mut arrival = self.arrival.load(Ordering::Acquire);
-        loop {
-            let era = self.era.load(Ordering::Relaxed);
-            let ahead = position.ahead(arrival, era);
-            if ahead > room {
-                return Err(self.unit.wait(ahead - room, position));
-            }
-            // A clock that lags leaves the era alone, unless it is a new clock.
-            let newer = position.era.wrapping_sub(era);
-            if newer != 0 && newer != u32::MAX {
-                self.era.store(position.era, Ordering::Relaxed);
-            }
-            // From a moment between two units the next one counts: else a token would come early by a part of a unit.
-            let from = ahead.max(Word::from(position.part != 0));
-            let next = position
-                .units
-                .wrapping_add(from)
-                .wrapping_add(Word::from(count) * spacing);
-            // Release: publishes the era; acquire on failure as at the load.
-            match self.arrival.compare_exchange_weak(
-                arrival,
-                next,
-                Ordering::Release,
-                Ordering::Acquire,
-            ) {
-                Ok(_) => return Ok(()),
-                Err(seen) => arrival = seen,
-            }
+        match self.grant(position, Word::from(count) * spacing, room) {
+            Ok(_) => Ok(()),
+            Err(ahead) => Err(self.unit.wait(ahead - room, position)),
         }
+    }
+
+    /// Takes the next token although it may not be there yet, and says when it will be: for work that waits instead of
+    /// coming back, and is not to be overtaken by what comes later.
+    ///
+    /// # Errors
+    /// As for [`check`](Self::check), if so many tokens are reserved that half an era is full: with 64-bit words more
+    /// than a day's, with 32-bit words at least a whole burst beyond the burst.
+    pub fn reserve(&self, now: Instant) -> Result<Duration, Duration> {
+        let spacing = self.spacing.load(Ordering::Relaxed);
+        let tolerance = self.tolerance.load(Ordering::Relaxed);
+        let position = self.unit.position(now);
+        let wait = |ahead| {
+            if ahead > tolerance {
+                self.unit.wait(ahead - tolerance, position)
+            } else {
+                Duration::ZERO
+            }
+        };
+        if spacing == 0 {
+            return Ok(Duration::ZERO);
+        }
+        self.grant(position, spacing, MAX_AHEAD)
+            .map(wait)
+            .map_err(wait)
     }
 
     /// Gives back a token that was taken and not used, at most up to the whole burst.
@@ -285,6 +284,38 @@ impl RateLimit {
         u32::try_from((tolerance + spacing).saturating_sub(ahead) / spacing).unwrap_or(u32::MAX)
     }
 
+    /// Moves the arrival time by so many units if it is at most `room` ahead: how far ahead it was, either way.
+    #[inline]
+    fn grant(&self, position: Position, units: Word, room: Word) -> Result<Word, Word> {
+        // Acquire: pairs with the release of a grant, so that an arrival time never comes with an older era.
+        let mut arrival = self.arrival.load(Ordering::Acquire);
+        loop {
+            let era = self.era.load(Ordering::Relaxed);
+            let ahead = position.ahead(arrival, era);
+            if ahead > room {
+                return Err(ahead);
+            }
+            // A clock that lags leaves the era alone, unless it is a new clock.
+            let newer = position.era.wrapping_sub(era);
+            if newer != 0 && newer != u32::MAX {
+                self.era.store(position.era, Ordering::Relaxed);
+            }
+            // From a moment between two units the next one counts: else a token would come early by a part of a unit.
+            let from = ahead.max(Word::from(position.part != 0));
+            let next = position.units.wrapping_add(from).wrapping_add(units);
+            // Release: publishes the era; acquire on failure as at the load.
+            match self.arrival.compare_exchange_weak(
+                arrival,
+                next,
+                Ordering::Release,
+                Ordering::Acquire,
+            ) {
+                Ok(_) => return Ok(ahead),
+                Err(seen) => arrival = seen,
+            }
+        }
+    }
+
     /// Moves an arrival time that is still ahead.
     fn adjust(&self, now: Instant, change: impl Fn(Word) -> Word) {
         let position = self.unit.position(now);
@@ -312,7 +343,8 @@ impl RateLimit {
 /// The bits of an era in a word of units: eight eras a wrap.
 const ERA_SHIFT: u32 = Word::BITS - 3;
 
-/// Longest `tolerance + spacing`: half an era, so that no grant's arrival time is more than an era ahead of it.
+/// Longest `tolerance + spacing`, and how far ahead tokens are reserved: half an era, so that no grant's arrival time is
+/// more than an era ahead of it.
 const MAX_AHEAD: Word = 1 << (ERA_SHIFT - 1);
 
 /// The unit of time: `2^shift ÷ per_micro` microseconds.
@@ -536,6 +568,38 @@ mod tests {
         assert!(limit.check_many(u32::MAX, now).is_ok());
         limit.set(Some(Quota::per_second(5)), now);
         assert_eq!(limit.available(now), 5);
+    }
+
+    #[test]
+    fn reserved_tokens_come_one_after_the_other_and_before_any_other() {
+        let limit = RateLimit::new(Some(Quota::per_second(10).with_burst(2)));
+        let at = |millis: u64| Instant::from_millis(1_000 + millis);
+        let ms = Duration::from_millis;
+        assert_eq!(limit.reserve(at(0)), Ok(Duration::ZERO));
+        assert_eq!(limit.reserve(at(0)), Ok(Duration::ZERO));
+        assert_eq!(limit.reserve(at(0)), Ok(ms(100)));
+        assert_eq!(limit.reserve(at(50)), Ok(ms(150)));
+        assert_eq!(limit.check(at(200)), Err(ms(100)), "both are spoken for");
+        limit.refund(at(200));
+        assert_eq!(limit.check(at(200)), Ok(()));
+        assert_eq!(RateLimit::new(None).reserve(at(0)), Ok(Duration::ZERO));
+    }
+
+    /// Reservations end where the arrival time would be too far ahead to be told from a past one.
+    #[test]
+    fn reservations_have_an_end() {
+        let limit = RateLimit::new(Some(Quota::new(1, Quota::MAX_REFILL).unwrap()));
+        let now = Instant::from_millis(7);
+        let mut last = Duration::ZERO;
+        let mut reserved = 0;
+        while let Ok(wait) = limit.reserve(now) {
+            assert!(reserved == 0 || wait > last);
+            (last, reserved) = (wait, reserved + 1);
+            assert!(reserved < 10_000);
+        }
+        assert!(reserved > 1, "{reserved}");
+        assert!(limit.check(now).unwrap_err() > last);
+        assert!(limit.check(now.saturating_add(last)).is_err());
     }
 
     #[test]

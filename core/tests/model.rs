@@ -11,8 +11,9 @@ use random::Random;
 use weirpool_core::{
     breaker,
     pool::{
-        Cancel, Completion, Config, Expired, Failure, Finish, Handle, Outcome, Phase, Poll, Pool,
-        Priority, Refused, Running, Settled, State, Submit, Take, WorkerId,
+        Allowance, Cancel, Completion, Config, Expired, Failure, Finish, Handle, Order, Outcome,
+        Phase, Policy, Poll, Pool, Priority, Refusal, Refused, Retry, Running, Settled, State,
+        Submit, Take, WorkerId,
     },
     rate::Quota,
     time::Instant,
@@ -90,6 +91,58 @@ fn random_config(random: &mut Random) -> Config {
         } else {
             random.one_of([None, Some(BREAKER)])
         },
+        order: random.one_of([
+            Order::Fifo,
+            Order::Fifo,
+            Order::Deadline {
+                horizon: Duration::from_millis(30),
+            },
+            Order::Deadline {
+                horizon: Duration::ZERO,
+            },
+        ]),
+        count_submit_timeouts: random.below(2) == 0,
+        retry: random.one_of([None, Some(QUICK), Some(SLOW)]),
+        retry_budget: random.one_of([
+            Allowance::DEFAULT,
+            Allowance {
+                percent: 50,
+                reserve: 1,
+            },
+            Allowance {
+                percent: 1000,
+                reserve: u16::MAX,
+            },
+        ]),
+    }
+}
+
+/// After errors only, at once.
+const QUICK: Policy = policy(2, Duration::ZERO, Duration::ZERO);
+/// After everything.
+const SLOW: Policy = policy(
+    4,
+    Duration::from_micros(SLOW_FIRST),
+    Duration::from_micros(SLOW_LONGEST),
+)
+.after_panics()
+.after_timeouts();
+const SLOW_FIRST: u64 = 4_000;
+const SLOW_LONGEST: u64 = 10_000;
+
+const fn policy(attempts: u8, first: Duration, longest: Duration) -> Policy {
+    match Policy::new(attempts, first, longest) {
+        Ok(policy) => policy,
+        Err(_) => panic!("it is within the bounds"),
+    }
+}
+
+/// The longest pause after an attempt; the shortest is half of it.
+fn longest_backoff(policy: Policy, attempt: u32) -> u64 {
+    if policy == QUICK {
+        0
+    } else {
+        (SLOW_FIRST << (attempt - 1)).min(SLOW_LONGEST)
     }
 }
 
@@ -110,8 +163,15 @@ const BREAKER: breaker::Config = breaker::Config {
 struct Job {
     id: u64,
     /// Its turn: least first.
-    turn: (u64, u64),
+    turn: (u64, u64, u64),
     submitted: u64,
+    policy: Option<Policy>,
+    /// How many began.
+    attempts: u32,
+    /// Since when it could run.
+    ready: u64,
+    /// Whether a rate token is reserved for it.
+    token: bool,
     run_timeout: Option<Duration>,
     /// When it must have started, and when it must be over; `u64::MAX` for never.
     queue_deadline: u64,
@@ -129,14 +189,30 @@ impl Job {
     }
 }
 
+impl Job {
+    /// Whether its run time-out is left to its handler.
+    fn is_lenient(&self) -> bool {
+        self.policy.is_some_and(|policy| {
+            policy.retries_timeouts() && self.attempts < policy.attempts().into()
+        })
+    }
+}
+
+/// A job that waits for a time.
+#[derive(Clone, Debug)]
+struct Delayed {
+    job: Job,
+    at: u64,
+}
+
 /// A job that runs, as the model knows it.
 #[derive(Debug)]
 struct Run {
     job: Job,
     worker: WorkerId,
     started: u64,
-    /// As the pool reports it.
-    deadline: u64,
+    /// What the pool watches, and as what.
+    watched: u64,
     phase: Phase,
     /// Whether it was cancelled or timed out meanwhile, and by what.
     settled: Option<Settled>,
@@ -153,6 +229,7 @@ struct Counts {
     failed: u64,
     timed_out: u64,
     cancelled: u64,
+    retried: u64,
     panicked: u64,
     stale: u64,
 }
@@ -209,6 +286,10 @@ impl BreakerModel {
         (1..=120_000)
             .contains(&left)
             .then(|| Duration::from_micros(left))
+    }
+
+    fn is_half_open(&self) -> bool {
+        matches!(self.state, BreakerState::HalfOpen { .. })
     }
 
     fn acquire(&mut self, now: u64) -> Result<u64, Duration> {
@@ -299,6 +380,39 @@ impl RateModel {
             self.idle_at = self.idle_at.saturating_sub(Self::EACH).max(now);
         }
     }
+
+    /// Takes a token that is not there yet.
+    fn reserve(&mut self, now: u64) -> Duration {
+        let ahead = self.idle_at.saturating_sub(now);
+        self.idle_at = now + ahead + Self::EACH;
+        Duration::from_micros(ahead.saturating_sub(Self::AHEAD))
+    }
+}
+
+/// What successes have paid in and retries taken out, in hundredths of a retry.
+struct BudgetModel {
+    allowance: Allowance,
+    balance: u32,
+}
+
+impl BudgetModel {
+    fn new(allowance: Allowance) -> Self {
+        Self {
+            allowance,
+            balance: u32::from(allowance.reserve) * 100,
+        }
+    }
+
+    fn deposit(&mut self) {
+        let most = u32::from(self.allowance.reserve) * 100;
+        self.balance = (self.balance + u32::from(self.allowance.percent)).min(most);
+    }
+
+    fn withdraw(&mut self) -> bool {
+        let enough = self.balance >= 100;
+        self.balance -= if enough { 100 } else { 0 };
+        enough
+    }
 }
 
 struct Scene {
@@ -308,6 +422,7 @@ struct Scene {
     now: u64,
     state: State,
     waiting: BTreeMap<u64, Job>,
+    delayed: BTreeMap<u64, Delayed>,
     running: BTreeMap<u64, Run>,
     /// What the handlers hold, by handle.
     held: BTreeMap<u64, Running<u64>>,
@@ -318,6 +433,7 @@ struct Scene {
     stamp: u64,
     breaker: BreakerModel,
     rate: RateModel,
+    budget: BudgetModel,
 }
 
 impl Scene {
@@ -329,6 +445,7 @@ impl Scene {
             now: 50_000_000,
             state: State::Running,
             waiting: BTreeMap::new(),
+            delayed: BTreeMap::new(),
             running: BTreeMap::new(),
             held: BTreeMap::new(),
             stale: Vec::new(),
@@ -340,6 +457,7 @@ impl Scene {
                 on: config.rate.is_some(),
                 idle_at: 0,
             },
+            budget: BudgetModel::new(config.retry_budget),
         }
     }
 
@@ -358,6 +476,7 @@ impl Scene {
                 95 => self.switch(step),
                 96 => self.abort_next(),
                 97 => self.limits(),
+                98 if self.random.below(4) == 0 => self.submit_too_late(),
                 _ => self.ask(),
             }
             self.compare();
@@ -396,6 +515,13 @@ impl Scene {
             queue_timeout,
             run_timeout,
             total_timeout,
+            retry: self.random.one_of([
+                Retry::Pool,
+                Retry::Pool,
+                Retry::Off,
+                Retry::Policy(QUICK),
+                Retry::Policy(SLOW),
+            ]),
         };
         let id = self.next_id;
         self.next_id += 1;
@@ -417,7 +543,7 @@ impl Scene {
         } else if self.in_flight() >= self.config.max_in_flight.unwrap_or(u32::MAX) as usize {
             self.rate.refund(self.now);
             Err(Refused::InFlight(id))
-        } else if self.waiting.len() == self.config.capacity {
+        } else if self.waiting.len() + self.delayed.len() >= self.config.capacity {
             self.rate.refund(self.now);
             Err(Refused::Full(id))
         } else {
@@ -430,17 +556,27 @@ impl Scene {
             }
             (Ok(handle), Ok(())) => {
                 self.counts.accepted += 1;
+                let total_deadline = after(self.now, total_timeout);
                 let job = Job {
                     id,
-                    turn: self.turn(priority),
+                    turn: self.turn(priority, total_deadline),
                     submitted: self.now,
+                    policy: match options.retry {
+                        Retry::Pool => self.config.retry,
+                        Retry::Off => None,
+                        Retry::Policy(policy) => Some(policy),
+                    },
+                    attempts: 0,
+                    ready: self.now,
+                    token: false,
                     run_timeout,
                     queue_deadline: after(self.now, queue_timeout),
-                    total_deadline: after(self.now, total_timeout),
+                    total_deadline,
                 };
-                let used = |bits: &u64| Handle::from_bits(*bits).index() == handle.index();
+                let mut used = self.waiting.keys().chain(self.delayed.keys());
+                let is_this = |bits: &u64| Handle::from_bits(*bits).index() == handle.index();
                 assert!(
-                    !self.waiting.keys().any(used) && !self.running.keys().any(used),
+                    !used.any(is_this) && !self.running.keys().any(is_this),
                     "the slot is in use"
                 );
                 assert!(!self.stale.contains(&handle), "the handle was used before");
@@ -450,27 +586,73 @@ impl Scene {
         }
     }
 
-    /// A job's turn by the rule in the documentation of `Config::ageing`.
-    fn turn(&mut self, priority: Priority) -> (u64, u64) {
-        let steps = 3 - priority as u64;
+    /// A job's turn by the rules in the documentation of `Config::ageing` and `Order`.
+    fn turn(&mut self, priority: Priority, deadline: u64) -> (u64, u64, u64) {
+        let (steps, ticket) = (3 - priority as u64, self.next_id);
+        let ageing = self.config.ageing.map(|ageing| ageing.as_micros() as u64);
         if NARROW {
-            let ticket = self.next_id;
             self.stamp = self.stamp.max(self.now / 1000);
-            return match self.config.ageing {
-                Some(ageing) => (self.stamp + steps * ageing.as_millis() as u64, ticket),
-                None => (steps, ticket),
+            let place = match self.config.order {
+                Order::Fifo => self.stamp,
+                Order::Deadline { horizon } => deadline
+                    .div_ceil(1000)
+                    .clamp(self.stamp, self.stamp + horizon.as_millis() as u64),
+            };
+            return match (ageing, self.config.order) {
+                (Some(ageing), _) => (place + steps * ageing / 1000, 0, ticket),
+                (None, Order::Fifo) => (steps, 0, ticket),
+                (None, Order::Deadline { .. }) => (steps, place, ticket),
             };
         }
         self.stamp = (self.stamp + 1).max(self.now * 16);
-        match self.config.ageing {
-            Some(ageing) => (self.stamp + steps * 16 * ageing.as_micros() as u64, steps),
-            None => (steps, self.stamp),
+        let place = match self.config.order {
+            Order::Fifo => self.stamp,
+            Order::Deadline { horizon } => {
+                let first = self.stamp / 16;
+                16 * deadline.clamp(first, first + horizon.as_micros() as u64)
+            }
+        };
+        match ageing {
+            Some(ageing) => (place + steps * 16 * ageing, steps, ticket),
+            None => (steps, place, ticket),
         }
+    }
+
+    /// A submission that waited for room too long.
+    fn submit_too_late(&mut self) {
+        self.pool.note_refused(Refusal::Timeout, self.at());
+        self.counts.refused += 1;
+        if self.config.count_submit_timeouts
+            && let Ok(permit) = self.breaker.acquire(self.now)
+        {
+            self.breaker.record(permit, false, self.now);
+        }
+    }
+
+    /// The delayed job whose time comes first; of equal ones that of the first slot.
+    fn first_delayed(&self) -> Option<(u64, u64)> {
+        let delayed = self.delayed.iter();
+        delayed
+            .map(|(&bits, delayed)| (due(delayed.at), bits))
+            .min_by_key(|&(at, bits)| (at, Handle::from_bits(bits).index()))
+    }
+
+    /// The first delayed job goes in line if its time has come.
+    fn promote(&mut self) -> Option<Handle> {
+        let (_, bits) = self
+            .first_delayed()
+            .filter(|&(at, _)| is_due(at, self.now))?;
+        let job = self.delayed.remove(&bits).unwrap().job;
+        self.waiting.insert(bits, job);
+        Some(Handle::from_bits(bits))
     }
 
     fn take(&mut self) {
         let worker = WorkerId(self.random.below(4) as u16);
         let answer = self.pool.take(worker, self.at());
+        if self.state != State::Paused {
+            let _ = (self.promote(), self.promote());
+        }
         let head = self
             .waiting
             .iter()
@@ -485,7 +667,7 @@ impl Scene {
             assert_eq!(next, self.next_due());
             return;
         };
-        let job = self.waiting.remove(&bits).unwrap();
+        let mut job = self.waiting.remove(&bits).unwrap();
         let (due_at, phase) = job.waiting_due();
         if is_due(due_at, self.now) {
             let Take::Settled(done) = answer else {
@@ -497,31 +679,68 @@ impl Scene {
         let permit = match self.breaker.acquire(self.now) {
             Ok(permit) => permit,
             Err(retry_after) => {
-                let Take::Settled(done) = answer else {
-                    panic!("{answer:?} although the breaker is open")
+                let wait = retry_after.as_micros() as u64;
+                let waits = match job.policy {
+                    None => None,
+                    Some(policy) if self.breaker.is_half_open() => {
+                        let most = longest_backoff(policy, 1);
+                        Some((wait.min(1_000.max(most / 2)), wait.min(1_000.max(most))))
+                    }
+                    Some(_) => Some((wait, wait)),
                 };
-                self.settled_waiting(
-                    &done,
-                    bits,
-                    &job,
-                    Settled::Failed(Failure::CircuitOpen { retry_after }),
-                );
+                match answer {
+                    Take::Delayed { handle, at } => {
+                        assert_eq!(handle.to_bits(), bits);
+                        let (least, most) = waits.expect("a policy");
+                        let at = at.as_micros();
+                        assert!((self.now + least..=self.now + most).contains(&at), "{at}");
+                        assert!(!is_due(due_at, at), "it will time out first");
+                        self.delayed.insert(bits, Delayed { job, at });
+                    }
+                    Take::Settled(done) => {
+                        let times_out = |(_, most)| is_due(due_at, self.now + most);
+                        assert!(waits.is_none_or(times_out), "it could wait");
+                        let failure = Failure::CircuitOpen { retry_after };
+                        self.settled_waiting(&done, bits, &job, Settled::Failed(failure));
+                    }
+                    answer => panic!("{answer:?} although the breaker is open"),
+                }
                 return;
             }
         };
+        if job.attempts > 0 && !std::mem::take(&mut job.token) && self.rate.check(self.now).is_err()
+        {
+            let expected = self.now + self.rate.reserve(self.now).as_micros() as u64;
+            if is_due(due_at, expected) {
+                self.rate.refund(self.now);
+            } else {
+                job.token = true;
+            }
+            self.breaker.release(permit);
+            let Take::Delayed { handle, at } = answer else {
+                panic!("{answer:?} although there is no token")
+            };
+            assert_eq!((handle.to_bits(), at.as_micros()), (bits, expected));
+            self.delayed.insert(bits, Delayed { job, at: expected });
+            return;
+        }
         let Take::Job(running) = answer else {
             panic!("{answer:?} instead of {job:?}")
         };
         self.counts.started += 1;
+        job.attempts += 1;
         let run_deadline = after(self.now, job.run_timeout);
         let deadline = run_deadline.min(job.total_deadline);
-        let phase = if job.total_deadline < run_deadline {
-            Phase::Total
+        let (watched, phase) = if job.is_lenient() || job.total_deadline < run_deadline {
+            (job.total_deadline, Phase::Total)
         } else {
-            Phase::Run
+            (run_deadline, Phase::Run)
         };
         assert_eq!((*running.job(), running.handle().to_bits()), (job.id, bits));
-        assert_eq!((running.worker(), running.attempt()), (worker, 1));
+        assert_eq!(
+            (running.worker(), running.attempt()),
+            (worker, job.attempts)
+        );
         assert_eq!(
             (
                 running.submitted().as_micros(),
@@ -540,7 +759,7 @@ impl Scene {
                 job,
                 worker,
                 started: self.now,
-                deadline,
+                watched,
                 phase,
                 settled: None,
                 permit,
@@ -557,7 +776,10 @@ impl Scene {
             Outcome::Success,
             Outcome::Success,
             Outcome::Failure,
+            Outcome::Failure,
             Outcome::Ignored,
+            Outcome::Permanent { ignored: false },
+            Outcome::Permanent { ignored: true },
             Outcome::Panic,
         ]);
         self.finish_one(bits, outcome);
@@ -578,29 +800,69 @@ impl Scene {
             }
             return;
         }
+        let (error, ignored) = (
+            Settled::Failed(Failure::Error),
+            Settled::Failed(Failure::Ignored),
+        );
+        let mut job = run.job;
+        let ran = since(self.now, run.started);
+        let too_late = job.is_lenient() && job.run_timeout.is_some_and(|most| ran >= most);
+        // What it ends as, whether it may be tried again, and what the breaker is told.
+        let (result, retryable, verdict) = match outcome {
+            Outcome::Success => (Settled::Completed, false, Some(true)),
+            Outcome::Failure | Outcome::Ignored if too_late => {
+                (Settled::TimedOut(Phase::Run), true, Some(false))
+            }
+            Outcome::Failure => (error, true, Some(false)),
+            Outcome::Ignored => (ignored, true, None),
+            Outcome::Permanent { ignored: false } => (error, false, Some(false)),
+            Outcome::Permanent { ignored: true } => (ignored, false, None),
+            Outcome::Panic => (
+                Settled::Failed(Failure::Panic),
+                job.policy.is_some_and(|policy| policy.retries_panics()),
+                Some(false),
+            ),
+        };
+        let mut tell = || match verdict {
+            Some(success) => self.breaker.record(run.permit, success, self.now),
+            None => self.breaker.release(run.permit),
+        };
+        if let Finish::Retry { at } = answer {
+            let policy = job.policy.expect("a policy");
+            assert!(retryable && job.attempts < policy.attempts().into());
+            let (at, most) = (at.as_micros(), longest_backoff(policy, job.attempts));
+            assert!((self.now + most / 2..=self.now + most).contains(&at));
+            assert!(at < job.total_deadline, "past the total deadline");
+            assert!(self.budget.withdraw(), "over the budget");
+            tell();
+            self.counts.retried += 1;
+            job.ready = at;
+            // From here on its total time-out alone counts.
+            job.queue_deadline = u64::MAX;
+            self.delayed.insert(bits, Delayed { job, at });
+            return;
+        }
         let Finish::Settled(done) = answer else {
             panic!("{answer:?} although nobody settled it")
         };
-        let result = match outcome {
-            Outcome::Success => Settled::Completed,
-            Outcome::Failure => Settled::Failed(Failure::Error),
-            Outcome::Ignored => Settled::Failed(Failure::Ignored),
-            Outcome::Panic => Settled::Failed(Failure::Panic),
-        };
-        match outcome {
-            Outcome::Ignored => self.breaker.release(run.permit),
-            _ => self
-                .breaker
-                .record(run.permit, outcome == Outcome::Success, self.now),
+        if let Some(policy) = job.policy.filter(|_| retryable)
+            && job.attempts < policy.attempts().into()
+            && self.now + longest_backoff(policy, job.attempts) < job.total_deadline
+        {
+            assert!(!self.budget.withdraw(), "it could be tried again");
+        }
+        tell();
+        if outcome == Outcome::Success {
+            self.budget.deposit();
         }
         let expected = Completion {
-            job: run.job.id,
+            job: job.id,
             handle: Handle::from_bits(bits),
             result,
-            wait: since(run.started, run.job.submitted),
-            run: since(self.now, run.started),
-            total: since(self.now, run.job.submitted),
-            attempt: 1,
+            wait: since(run.started, job.ready),
+            run: ran,
+            total: since(self.now, job.submitted),
+            attempt: job.attempts,
             worker: Some(run.worker),
         };
         assert_eq!(done, expected);
@@ -608,9 +870,10 @@ impl Scene {
     }
 
     fn cancel(&mut self) {
-        let bits = match self.random.below(3) {
+        let bits = match self.random.below(4) {
             0 => self.random.key_of(&self.waiting),
-            1 => self.random.key_of(&self.running),
+            1 => self.random.key_of(&self.delayed),
+            2 => self.random.key_of(&self.running),
             _ => self
                 .random
                 .index_of(&self.stale)
@@ -619,7 +882,7 @@ impl Scene {
         // A number that was never a handle.
         let bits = bits.unwrap_or(u64::MAX - self.random.below(1 << 20));
         let answer = self.pool.cancel(Handle::from_bits(bits), self.at());
-        if let Some(job) = self.waiting.remove(&bits) {
+        if let Some(job) = self.remove_waiting(bits) {
             let Cancel::Removed(done) = answer else {
                 panic!("{answer:?} although it waits")
             };
@@ -644,13 +907,17 @@ impl Scene {
     fn poll(&mut self) {
         let answer = self.pool.poll(self.at());
         let Some((at, bits)) = self.first_timer().filter(|&(at, _)| is_due(at, self.now)) else {
+            if let Some(promoted) = self.promote() {
+                assert!(matches!(answer, Poll::Promoted(handle) if handle == promoted));
+                return;
+            }
             let Poll::Idle { next } = answer else {
                 panic!("{answer:?} although nothing is due")
             };
             assert_eq!(next, self.next_due());
             return;
         };
-        if let Some(job) = self.waiting.remove(&bits) {
+        if let Some(job) = self.remove_waiting(bits) {
             let Poll::Settled(done) = answer else {
                 panic!("{answer:?} although {job:?} is due")
             };
@@ -666,10 +933,10 @@ impl Scene {
             handle: Handle::from_bits(bits),
             phase: run.phase,
             worker: run.worker,
-            wait: since(run.started, run.job.submitted),
+            wait: since(run.started, run.job.ready),
             run: since(self.now, run.started),
             total: since(self.now, run.job.submitted),
-            attempt: 1,
+            attempt: run.job.attempts,
         };
         assert_eq!(expired, expected);
         let result = Settled::TimedOut(run.phase);
@@ -709,11 +976,12 @@ impl Scene {
             .waiting
             .iter()
             .min_by_key(|(_, job)| job.turn)
-            .map(|(&bits, _)| bits);
+            .map(|(&bits, _)| bits)
+            .or_else(|| self.first_delayed().map(|(_, bits)| bits));
         match (answer, head) {
             (None, None) => {}
             (Some(done), Some(bits)) => {
-                let job = self.waiting.remove(&bits).unwrap();
+                let job = self.remove_waiting(bits).unwrap();
                 self.settled_waiting(&done, bits, &job, Settled::Cancelled);
             }
             (answer, head) => panic!("{answer:?} instead of {head:?}"),
@@ -741,6 +1009,10 @@ impl Scene {
         if let Some(bits) = self.random.key_of(&self.waiting) {
             assert!(self.pool.is_live(Handle::from_bits(bits)));
         }
+        if let Some(bits) = self.random.key_of(&self.delayed) {
+            assert!(self.pool.is_live(Handle::from_bits(bits)));
+        }
+        assert_eq!(self.pool.poll_at(self.at()), self.next_due());
         if let Some(bits) = self.random.key_of(&self.running) {
             assert_eq!(
                 self.pool.is_live(Handle::from_bits(bits)),
@@ -764,7 +1036,7 @@ impl Scene {
             };
         }
         assert_eq!(self.pool.state(), self.state);
-        let seen = self.pool.snapshot(self.at());
+        let seen = self.pool.snapshot();
         let counts = &self.counts;
         assert_eq!(
             [
@@ -786,8 +1058,13 @@ impl Scene {
         );
         assert_eq!(seen.submitted, seen.accepted + seen.refused());
         assert_eq!(
-            [seen.cancelled, seen.panicked, seen.stale],
-            [counts.cancelled, counts.panicked, counts.stale]
+            [seen.cancelled, seen.retried, seen.panicked, seen.stale],
+            [
+                counts.cancelled,
+                counts.retried,
+                counts.panicked,
+                counts.stale
+            ]
         );
         let abandoned = self
             .running
@@ -797,11 +1074,13 @@ impl Scene {
         assert_eq!(
             [
                 seen.queued as usize,
+                seen.delayed as usize,
                 seen.running as usize,
                 seen.abandoned as usize
             ],
             [
                 self.waiting.len(),
+                self.delayed.len(),
                 self.running.len() - abandoned,
                 abandoned
             ]
@@ -812,7 +1091,7 @@ impl Scene {
                 + seen.failed
                 + seen.timed_out
                 + seen.cancelled
-                + u64::from(seen.queued + seen.running)
+                + u64::from(seen.queued + seen.delayed + seen.running)
         );
     }
 
@@ -821,7 +1100,7 @@ impl Scene {
         while let Some(bits) = self.random.key_of(&self.held) {
             self.finish_one(bits, Outcome::Success);
         }
-        while !self.waiting.is_empty() {
+        while !self.waiting.is_empty() || !self.delayed.is_empty() {
             self.abort_next();
         }
         self.abort_next();
@@ -830,15 +1109,17 @@ impl Scene {
     }
 
     fn settled_waiting(&mut self, done: &Completion<u64>, bits: u64, job: &Job, result: Settled) {
-        let wait = since(self.now, job.submitted);
+        if job.token {
+            self.rate.refund(self.now);
+        }
         let expected = Completion {
             job: job.id,
             handle: Handle::from_bits(bits),
             result,
-            wait,
+            wait: since(self.now, job.ready),
             run: Duration::ZERO,
-            total: wait,
-            attempt: 0,
+            total: since(self.now, job.submitted),
+            attempt: job.attempts,
             worker: None,
         };
         assert_eq!(*done, expected);
@@ -864,20 +1145,34 @@ impl Scene {
             .waiting
             .iter()
             .map(|(&bits, job)| (job.waiting_due().0, bits));
+        let delayed = self
+            .delayed
+            .iter()
+            .map(|(&bits, delayed)| (delayed.job.waiting_due().0, bits));
         let running = self.running.iter().filter(|(_, run)| run.settled.is_none());
-        let running = running.map(|(&bits, run)| (due(run.deadline), bits));
+        let running = running.map(|(&bits, run)| (due(run.watched), bits));
         waiting
+            .chain(delayed)
             .chain(running)
             .filter(|&(at, _)| at != u64::MAX)
             .min_by_key(|&(at, bits)| (at, Handle::from_bits(bits).index()))
     }
 
     fn next_due(&self) -> Option<Instant> {
-        self.first_timer().map(|(at, _)| Instant::from_micros(at))
+        let (timer, delayed) = (self.first_timer(), self.first_delayed());
+        let next = timer.into_iter().chain(delayed).map(|(at, _)| at).min();
+        next.map(Instant::from_micros)
+    }
+
+    /// A job that waits, in line or for a time, is gone.
+    fn remove_waiting(&mut self, bits: u64) -> Option<Job> {
+        let delayed = || Some(self.delayed.remove(&bits)?.job);
+        self.waiting.remove(&bits).or_else(delayed)
     }
 
     fn in_flight(&self) -> usize {
         self.waiting.len()
+            + self.delayed.len()
             + self
                 .running
                 .values()

@@ -10,7 +10,9 @@ use std::{
 
 use random::Random;
 use weirpool_core::{
-    pool::{Cancel, Config, Finish, Outcome, Pool, Priority, Refused, Submit, Take, WorkerId},
+    pool::{
+        Cancel, Config, Finish, Order, Outcome, Pool, Priority, Refused, Submit, Take, WorkerId,
+    },
     time::Instant,
 };
 
@@ -119,6 +121,108 @@ fn a_flood_of_critical_jobs_delays_a_low_one_for_a_known_time() {
     assert!(
         now - low_since > 2_900_000,
         "its ageing is what let it through"
+    );
+}
+
+/// `Order::Deadline`: a job is overtaken only by jobs that were submitted no later than horizon + (difference of levels) ×
+/// ageing after it.
+#[test]
+fn deadlines_overtake_nothing_beyond_their_bound() {
+    const AGEING: i64 = 1_000;
+    const HORIZON: i64 = 3_000;
+    let seed = random::seed();
+    println!("WEIRPOOL_SEED={seed}");
+    let mut random = Random::new(seed);
+    let pool: Pool<(u64, Priority), 64> = Pool::new(Config {
+        capacity: 60,
+        ageing: Some(Duration::from_millis(AGEING as u64)),
+        order: Order::Deadline {
+            horizon: Duration::from_millis(HORIZON as u64),
+        },
+        ..Config::DEFAULT
+    });
+    let mut waiting: Vec<(u64, Priority)> = Vec::new();
+    let (mut now, mut overtakings, mut within_level) = (0, 0, 0);
+    for _ in 0..100_000 {
+        now += random.below(200);
+        let at = Instant::from_millis(now);
+        // A flood of urgent jobs, and now and then one that has time.
+        let (priority, within) = match random.below(4) {
+            0 => (random.one_of(LEVELS), random.one_of([None, Some(60_000)])),
+            _ => (Priority::High, Some(2_000 + random.below(2_000))),
+        };
+        let options = Submit {
+            total_timeout: within.map(Duration::from_millis),
+            ..with(priority)
+        };
+        if pool.submit((now, priority), options, at).is_ok() {
+            waiting.push((now, priority));
+        }
+        if random.below(10) == 0 {
+            continue;
+        }
+        let job = match pool.take(WorkerId(0), at) {
+            Take::Job(running) => {
+                let job = *running.job();
+                let _ = pool.finish(running, Outcome::Success, at);
+                job
+            }
+            // Its deadline has passed: its turn had come all the same.
+            Take::Settled(done) => done.job,
+            _ => continue,
+        };
+        let place = waiting.iter().position(|&other| other == job);
+        waiting.remove(place.expect("it waited"));
+        let (submitted, level) = job;
+        for &(earlier, other) in waiting.iter().filter(|(earlier, _)| *earlier < submitted) {
+            overtakings += 1;
+            within_level += u32::from(other == level);
+            let bound = HORIZON + AGEING * (level as i64 - other as i64);
+            assert!((submitted - earlier) as i64 <= bound);
+        }
+    }
+    assert!(
+        overtakings > 1000 && within_level > 100,
+        "the flood must have overtaken somebody: {overtakings}, {within_level}"
+    );
+}
+
+/// The bound in `Order::Deadline` as a number: a job that has no deadline under a flood of those that have.
+#[test]
+fn a_flood_of_urgent_jobs_delays_a_patient_one_for_a_known_time() {
+    const SERVICE: u64 = 10;
+    const CAPACITY: u64 = 50;
+    const HORIZON: u64 = 5_000;
+    let pool: Pool<u64, 64> = Pool::new(Config {
+        capacity: CAPACITY as usize,
+        limit: 1,
+        order: Order::Deadline {
+            horizon: Duration::from_millis(HORIZON),
+        },
+        ..Config::DEFAULT
+    });
+    let urgent = Submit {
+        total_timeout: Some(Duration::from_secs(1)),
+        ..Submit::DEFAULT
+    };
+    let began = 1_000;
+    let mut now = began;
+    pool.submit(0, Submit::DEFAULT, Instant::from_millis(now))
+        .unwrap();
+    loop {
+        while pool.submit(1, urgent, Instant::from_millis(now)).is_ok() {}
+        now += SERVICE;
+        if run_one(&pool, Instant::from_millis(now)) == Some(0) {
+            break;
+        }
+        assert!(
+            now - began <= HORIZON + CAPACITY * SERVICE,
+            "past the bound"
+        );
+    }
+    assert!(
+        now - began > HORIZON - 1_000,
+        "the horizon is what let it through"
     );
 }
 
@@ -245,5 +349,5 @@ fn churn_behind_a_waiting_head() {
         panic!("the head waits")
     };
     assert_eq!((*running.job(), running.handle()), (0, head));
-    assert_eq!(pool.snapshot(Instant::ZERO).queued as usize, behind.len());
+    assert_eq!(pool.snapshot().queued as usize, behind.len());
 }

@@ -6,8 +6,8 @@ use std::time::Duration;
 use weirpool_core::{
     breaker,
     pool::{
-        Config, Finish, Ledger, Lost, Outcome, Phase, Poll, Pool, Priority, Refused, Running,
-        Settled, State, Submit, Take, WorkerId,
+        Carried, Config, Finish, Ledger, Lost, Outcome, Phase, Policy, Poll, Pool, Priority,
+        Refused, Retry, Running, Settled, State, Submit, Take, WorkerId,
     },
     rate::Quota,
     time::Instant,
@@ -83,10 +83,11 @@ fn counters_and_gates_survive_and_waiting_jobs_keep_their_turns() {
     carry(&old, &pool);
     pool.note_lost(Lost::Trapped, at(130));
     pool.note_lost(Lost::Crashed, at(130));
-    pool.adopt(1, low, at(100), at(130)).unwrap();
-    pool.adopt(4, Submit::DEFAULT, at(110), at(130)).unwrap();
+    pool.adopt(1, low, Carried::new(at(100)), at(130)).unwrap();
+    pool.adopt(4, Submit::DEFAULT, Carried::new(at(110)), at(130))
+        .unwrap();
 
-    let seen = pool.snapshot(at(130));
+    let seen = pool.snapshot();
     assert_eq!(
         (seen.accepted, seen.started, seen.failed, seen.queued),
         (4, 2, 2, 2)
@@ -159,19 +160,77 @@ fn adoption_passes_every_gate_but_the_capacity() {
     pool.breaker().trip(at(0));
     pool.close();
     for job in 0..8 {
-        pool.adopt(job, Submit::DEFAULT, at(0), at(1)).unwrap();
+        pool.adopt(job, Submit::DEFAULT, Carried::new(at(0)), at(1))
+            .unwrap();
     }
-    assert_eq!(pool.adopt(8, Submit::DEFAULT, at(0), at(1)), Err(8));
+    assert_eq!(
+        pool.adopt(8, Submit::DEFAULT, Carried::new(at(0)), at(1)),
+        Err(8)
+    );
     assert_eq!(pool.state(), State::Draining);
     while pool.abort_next(at(2)).is_some() {}
     assert_eq!(pool.state(), State::Closed);
     assert_eq!(
-        (
-            pool.snapshot(at(2)).accepted,
-            pool.snapshot(at(2)).cancelled
-        ),
+        (pool.snapshot().accepted, pool.snapshot().cancelled),
         (0, 8)
     );
+}
+
+#[test]
+fn a_lost_job_is_tried_again_as_its_policy_says() {
+    let pool = new();
+    let with = |policy| Submit {
+        total_timeout: Some(Duration::from_secs(1)),
+        retry: Retry::Policy(policy),
+        ..Submit::DEFAULT
+    };
+    let options = with(Policy::DEFAULT);
+    let carried = Carried {
+        attempts: 1,
+        ..Carried::new(at(100))
+    };
+    let retry = |lost, options, carried| pool.retry_lost(lost, options, carried, at(130));
+
+    // As errors, not as panics or time-outs; and by another's fault in any case.
+    for lost in [Lost::Killed, Lost::Trapped, Lost::Cancelled] {
+        assert_eq!(retry(lost, options, carried), None);
+    }
+    assert_eq!(retry(Lost::Crashed, Submit::DEFAULT, carried), None);
+    let again = retry(Lost::Crashed, options, carried).expect("it did nothing wrong");
+    assert!((at(180)..=at(230)).contains(&again.not_before));
+    assert_eq!((again.submitted, again.attempts), (at(100), 1));
+    let panics = with(Policy::DEFAULT.after_panics());
+    assert!(retry(Lost::Trapped, panics, carried).is_some());
+    assert_eq!(pool.breaker().snapshot(at(130)).opened, 0);
+    let timeouts = with(Policy::DEFAULT.after_timeouts());
+    assert!(retry(Lost::Killed, timeouts, carried).is_some());
+    assert_eq!(pool.breaker().snapshot(at(130)).opened, 1, "two failures");
+    pool.breaker().reset(at(130));
+
+    // Not more often than it may be, and not past its deadline.
+    let last = Carried {
+        attempts: 3,
+        ..carried
+    };
+    assert_eq!(retry(Lost::Crashed, options, last), None);
+    let late = pool.retry_lost(Lost::Crashed, options, carried, at(1_060));
+    assert_eq!(late, None);
+    assert_eq!(pool.snapshot().retried, 3);
+
+    // It waits for its time.
+    pool.adopt(1, options, again, at(130)).unwrap();
+    assert_eq!(pool.snapshot().delayed, 1);
+    let Take::Empty { next: Some(due) } = pool.take(WorkerId(0), at(130)) else {
+        panic!("it is delayed")
+    };
+    assert!(due >= again.not_before);
+    let running = take(&pool, due);
+    assert_eq!((running.attempt(), running.submitted()), (2, at(100)));
+    let Finish::Settled(done) = pool.finish(running, Outcome::Success, at(300)) else {
+        panic!("it is settled here")
+    };
+    assert_eq!((done.attempt, done.total), (2, Duration::from_millis(200)));
+    assert_eq!(done.wait, due.saturating_since(again.not_before));
 }
 
 #[test]

@@ -15,8 +15,8 @@ use std::{
 use random::Random;
 use weirpool_core::{
     pool::{
-        Cancel, Config, Finish, Handle, Outcome, Poll, Pool, Priority, State, Submit, Take,
-        WorkerId,
+        Allowance, Cancel, Config, Finish, Handle, Outcome, Policy, Poll, Pool, Priority, State,
+        Submit, Take, WorkerId,
     },
     time::Instant,
 };
@@ -27,7 +27,8 @@ const PER_THREAD: u64 = if cfg!(debug_assertions) {
     50_000
 };
 
-/// Submitters, workers, a canceller and a poller at once. Every accepted job settles exactly once.
+/// Submitters, workers that fail at times, a canceller and a poller at once. Every accepted job settles exactly once,
+/// retried or not.
 #[test]
 fn every_accepted_job_settles_exactly_once() {
     const SUBMITTERS: u64 = 4;
@@ -36,8 +37,19 @@ fn every_accepted_job_settles_exactly_once() {
         capacity: 32,
         limit: 4,
         most_running: 8,
+        retry: Some(RETRY),
+        retry_budget: Allowance {
+            percent: 100,
+            reserve: 1000,
+        },
         ..Config::DEFAULT
     });
+    /// The clock goes by one microsecond a call.
+    const RETRY: Policy = match Policy::new(3, Duration::from_micros(20), Duration::from_micros(90))
+    {
+        Ok(policy) => policy,
+        Err(_) => panic!("it is in range"),
+    };
     let seed = random::seed();
     println!("WEIRPOOL_SEED={seed}");
     let settled: Vec<AtomicU32> = (0..SUBMITTERS * PER_THREAD)
@@ -75,6 +87,7 @@ fn every_accepted_job_settles_exactly_once() {
                             queue_timeout: timeout(&mut random),
                             run_timeout: timeout(&mut random),
                             total_timeout: timeout(&mut random),
+                            ..Submit::DEFAULT
                         };
                         match POOL.submit(job, options, now()) {
                             Ok(handle) => {
@@ -101,12 +114,22 @@ fn every_accepted_job_settles_exactly_once() {
                             if random.below(4) == 0 {
                                 thread::yield_now();
                             }
-                            match POOL.finish(running, Outcome::Success, now()) {
+                            let outcome = random.one_of([
+                                Outcome::Success,
+                                Outcome::Success,
+                                Outcome::Failure,
+                                Outcome::Permanent { ignored: true },
+                            ]);
+                            match POOL.finish(running, outcome, now()) {
                                 Finish::Settled(completion) => settle(completion.job),
+                                Finish::Retry { .. } => {}
                                 Finish::Stale(stale) => assert_eq!(stale, job),
                             }
                         }
                         Take::Settled(completion) => settle(completion.job),
+                        other @ (Take::Delayed { .. } | Take::Stale(_)) => {
+                            panic!("no gate delays: {other:?}")
+                        }
                         Take::Empty { .. } if done.load(Acquire) => break,
                         Take::Empty { .. } => thread::yield_now(),
                     }
@@ -131,10 +154,12 @@ fn every_accepted_job_settles_exactly_once() {
                     match POOL.poll(now()) {
                         Poll::Settled(completion) => settle(completion.job),
                         Poll::TimedOut(_) => _ = by_handle.fetch_add(1, AcqRel),
+                        Poll::Promoted(_) => {}
                         Poll::Idle { .. } => thread::yield_now(),
                     }
-                    let state = POOL.snapshot(now());
-                    assert!(state.queued <= 32, "{} wait", state.queued);
+                    let state = POOL.snapshot();
+                    let waiting = state.queued + state.delayed;
+                    assert!(waiting <= 32 + 8, "{waiting} wait");
                 }
             });
         }
@@ -155,24 +180,29 @@ fn every_accepted_job_settles_exactly_once() {
         .iter()
         .map(|settled| u64::from(settled.load(Acquire)))
         .sum();
-    let seen = POOL.snapshot(now());
+    let seen = POOL.snapshot();
     println!(
-        "{accepted} accepted of {}, {} stale",
+        "{accepted} accepted of {}, {} stale, {} retried",
         SUBMITTERS * PER_THREAD,
-        seen.stale
+        seen.stale,
+        seen.retried
     );
     assert_eq!(accepted, settled + by_handle.load(Acquire));
     assert_eq!(seen.accepted, accepted);
     assert_eq!(
         seen.accepted,
-        seen.completed + seen.timed_out + seen.cancelled
+        seen.completed + seen.failed + seen.timed_out + seen.cancelled
     );
     assert_eq!(
         seen.stale,
         by_handle.load(Acquire),
         "every abandoned job came back late"
     );
-    assert_eq!((seen.queued, seen.running, seen.abandoned), (0, 0, 0));
+    assert_eq!(
+        (seen.queued, seen.delayed, seen.running, seen.abandoned),
+        (0, 0, 0, 0)
+    );
+    assert!(seen.retried > 0 && seen.started <= seen.accepted + seen.retried);
     assert!(matches!(POOL.poll(Instant::MAX), Poll::Idle { next: None }));
 }
 
@@ -207,10 +237,7 @@ fn full_and_empty_never_lie() {
                 });
             }
         });
-        assert_eq!(
-            pool.snapshot(Instant::ZERO).completed,
-            PER_THREAD * threads as u64
-        );
+        assert_eq!(pool.snapshot().completed, PER_THREAD * threads as u64);
     }
     check::<4>(2, 2);
     check::<16>(8, 8);

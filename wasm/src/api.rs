@@ -116,6 +116,7 @@ fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
         max_in_flight: some(max_in_flight).map(|n| n as u32),
         rate,
         breaker,
+        ..Config::DEFAULT
     };
     Ok((config, workers as usize))
 }
@@ -244,11 +245,14 @@ pub fn abort_next(number: u32) -> i32 {
 /// Counts a refusal that the page decided: 0 time-out, 1 abort, 2 input.
 #[wasm_bindgen]
 pub fn note_refused(number: u32, kind: u32) {
-    pool(number).core.note_refused(match kind {
-        0 => Refusal::Timeout,
-        1 => Refusal::Abort,
-        _ => Refusal::Input,
-    });
+    pool(number).core.note_refused(
+        match kind {
+            0 => Refusal::Timeout,
+            1 => Refusal::Abort,
+            _ => Refusal::Input,
+        },
+        clock::instant(clock::now()),
+    );
 }
 
 /// Counts the end of a job that a reset could not carry over: 0 killed, 1 trapped, 2 another job's

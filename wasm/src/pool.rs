@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
 
 use weirpool_core::error::ConfigError;
 use weirpool_core::pool::{
-    Cancel, Completion, Config, Failure, Finish, Handle, Outcome, Phase as Limit, Poll, Pool,
-    Priority, Refused, Running, Settled, Submit,
+    Cancel, Carried, Completion, Config, Failure, Finish, Handle, Outcome, Phase as Limit, Poll,
+    Pool, Priority, Refused, Retry, Running, Settled, Submit,
 };
 use weirpool_core::time::Instant;
 
@@ -125,9 +125,9 @@ impl SharedPool {
         // SAFETY: the page holds the token.
         let fields = unsafe { record.fields() };
         record.set_phase(Phase::Queued);
-        let submitted = clock::instant(fields.submitted);
+        let carried = Carried::new(clock::instant(fields.submitted));
         let now = clock::instant(clock::now());
-        match self.core.adopt(token, options(fields), submitted, now) {
+        match self.core.adopt(token, options(fields), carried, now) {
             Ok(handle) => {
                 self.admitted(token, handle);
                 true
@@ -219,6 +219,8 @@ impl SharedPool {
                     self.records[token as usize].set_cancelled();
                     return Ok((token, timeout_code(expired.phase)));
                 }
+                // Only jobs with a retry policy are delayed, and `options` gives none.
+                Poll::Promoted(_) => {}
                 Poll::Idle { next } => {
                     return Err(next.map_or(f64::INFINITY, |at| at.as_micros() as f64));
                 }
@@ -258,7 +260,7 @@ impl SharedPool {
     }
 
     /// Sends a token back to the page whose job was settled before.
-    fn release(&self, token: Token) {
+    pub fn release(&self, token: Token) {
         let record = &self.records[token as usize];
         // SAFETY: the caller holds the token.
         unsafe {
@@ -291,6 +293,7 @@ impl SharedPool {
         match self.core.finish(running, outcome, now) {
             Finish::Settled(completion) => self.settle(completion),
             Finish::Stale(token) => self.release(token),
+            Finish::Retry { .. } => unreachable!("no job has a retry policy"),
         }
     }
 }
@@ -318,6 +321,7 @@ fn options(fields: &Fields) -> Submit {
         queue_timeout: limit(fields.queue_timeout),
         run_timeout: limit(fields.run_timeout),
         total_timeout: limit(fields.total_timeout),
+        retry: Retry::Off,
     }
 }
 

@@ -36,6 +36,8 @@ pub fn run(pool: &'static SharedPool) {
                 None => return,
             },
             Take::Settled(completion) => pool.settle(completion),
+            Take::Delayed { .. } => {}
+            Take::Stale(token) => pool.release(token),
             Take::Empty { .. } => {
                 state.set_activity(Activity::Idle);
                 // The other half of `SharedPool::wake`.

@@ -19,7 +19,7 @@ pub fn names() -> String {
 
 /// Counts and gauges, then wait, run and total in µs, then the breaker (its rates as fractions).
 pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> Vec<f64> {
-    let all = pool.snapshot(now);
+    let all = pool.snapshot();
     let counts: [u64; COUNTS.len()] = [
         all.submitted,
         all.accepted,

@@ -12,8 +12,8 @@ use weirpool_core::{
     breaker::{self, Breaker, Recorded, Verdict},
     histogram::Histogram,
     pool::{
-        Cancel, Config, Finish, Handle, Outcome, Poll, Pool, Priority, Refused, Submit, Take,
-        WorkerId,
+        Allowance, Cancel, Config, Finish, Handle, Outcome, Policy, Poll, Pool, Priority, Refused,
+        Retry, Submit, Take, WorkerId,
     },
     rate::{Quota, RateLimit},
     time::Instant,
@@ -37,8 +37,19 @@ static POOL: Pool<u32, SLOTS> = Pool::new(Config {
     limit: LEVELS as u16,
     most_running: LEVELS as u16,
     ageing: Some(Duration::from_millis(20)),
+    retry: Some(match Policy::new(3, PAUSE, PAUSE) {
+        Ok(policy) => policy,
+        Err(_) => panic!("it is within the bounds"),
+    }),
+    retry_budget: Allowance {
+        percent: 100,
+        reserve: 1_000,
+    },
     ..Config::DEFAULT
 });
+
+/// The longest between two attempts.
+const PAUSE: Duration = Duration::from_micros(300);
 
 // The parts alone, besides those of the pool.
 static BREAKER: Breaker = Breaker::new(breaker::Config {
@@ -102,11 +113,22 @@ pub(crate) struct Report {
     pub(crate) nested: u32,
     /// How often the queue was filled to the brim and emptied to the bottom.
     pub(crate) edges: u32,
+    /// Attempts that were followed by another.
+    pub(crate) retried: u32,
 }
 
 impl core::fmt::Display for Report {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        write!(f, "{} jobs; {} edges; preempted:", self.jobs, self.edges)?;
+        let Self {
+            jobs,
+            retried,
+            edges,
+            ..
+        } = self;
+        write!(
+            f,
+            "{jobs} jobs; {retried} retries; {edges} edges; preempted:"
+        )?;
         for (operation, times) in OPERATIONS.iter().zip(self.preempted) {
             write!(f, " {operation:?} {times},")?;
         }
@@ -133,7 +155,8 @@ pub(crate) fn run(floor: u32, is_over: impl Fn(u32) -> bool) -> Report {
 
         let report = report();
         let least = report.preempted.iter().copied().min().unwrap_or(0);
-        if least.min(report.nested).min(report.edges) >= floor {
+        let rare = report.nested.min(report.edges).min(report.retried);
+        if least.min(rare) >= floor {
             return report;
         }
         assert!(
@@ -234,8 +257,13 @@ impl Context {
     fn step(&self) {
         match self.random() % 128 {
             0..32 => _ = self.submit(),
-            32..56 => _ = self.take_and_finish(|| {}),
-            56..72 => _ = self.take_and_finish(|| self.cancel()),
+            32..56 => _ = self.take_and_finish(|| self.outcome()),
+            56..72 => {
+                _ = self.take_and_finish(|| {
+                    self.cancel();
+                    self.outcome()
+                });
+            }
             72..80 => self.cancel(),
             80..92 => self.poll(),
             // Seldom: it takes longer than all others.
@@ -263,6 +291,11 @@ impl Context {
             queue_timeout: timeout(),
             run_timeout: timeout(),
             total_timeout: timeout(),
+            retry: if self.random().is_multiple_of(2) {
+                Retry::Pool
+            } else {
+                Retry::Off
+            },
         };
         match self.during(Operation::Submit, || POOL.submit(job, options, now())) {
             Ok(handle) => {
@@ -281,35 +314,59 @@ impl Context {
     }
 
     /// Whether there was a job. It runs by doing something else.
-    fn take_and_finish(&self, run: impl FnOnce()) -> bool {
+    fn take_and_finish(&self, run: impl FnOnce() -> Outcome) -> bool {
         let worker = WorkerId(self.level as u16);
         let running = match self.during(Operation::Take, || POOL.take(worker, now())) {
             Take::Job(running) => running,
             Take::Settled(completion) => {
-                self.check_order(completion.job);
+                if completion.attempt == 0 {
+                    self.check_order(completion.job);
+                }
                 self.came_back(completion.job);
+                return true;
+            }
+            Take::Delayed { .. } => return true,
+            Take::Stale(late) => {
+                self.stale.add(1);
+                self.came_back(late);
                 return true;
             }
             Take::Empty { .. } => return false,
         };
         let job = *running.job();
-        self.check_order(job);
-        run();
-        let outcome = match self.random() % 4 {
-            0 => Outcome::Failure,
-            1 => Outcome::Ignored,
-            2 => Outcome::Panic,
-            _ => Outcome::Success,
-        };
+        // A retry goes before those that were submitted after it.
+        if running.attempt() == 1 {
+            self.check_order(job);
+        }
+        let outcome = run();
         match self.during(Operation::Finish, || POOL.finish(running, outcome, now())) {
             Finish::Settled(completion) => assert_eq!(completion.job, job),
             Finish::Stale(late) => {
                 assert_eq!(late, job);
                 self.stale.add(1);
             }
+            Finish::Retry { .. } => return true,
         }
         self.came_back(job);
         true
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.random() % 4 {
+            0 => Outcome::Failure,
+            1 => Outcome::Ignored,
+            2 => Outcome::Panic,
+            _ => Outcome::Success,
+        }
+    }
+
+    /// Whether there was a job that waited, in line or for its time.
+    fn abort(&self) -> bool {
+        let aborted = self.during(Operation::Cancel, || POOL.abort_next(now()));
+        if let Some(completion) = &aborted {
+            self.came_back(completion.job);
+        }
+        aborted.is_some()
     }
 
     /// Cancels a job of its own that may wait, run somewhere, or be long gone.
@@ -327,13 +384,16 @@ impl Context {
         match self.during(Operation::Poll, || POOL.poll(now())) {
             Poll::Settled(completion) => self.came_back(completion.job),
             Poll::TimedOut(_) => self.by_handle.add(1),
+            Poll::Promoted(_) => {}
             Poll::Idle { .. } => {}
         }
     }
 
     fn snapshot(&self) {
-        let seen = self.during(Operation::Snapshot, || POOL.snapshot(now()));
-        assert!(seen.queued <= CAPACITY, "{} wait", seen.queued);
+        let seen = self.during(Operation::Snapshot, || POOL.snapshot());
+        // Retries bring their slots along.
+        let most = CAPACITY + LEVELS as u32;
+        assert!(seen.queued <= most, "{} wait", seen.queued);
     }
 
     fn call_through_breaker(&self) {
@@ -382,8 +442,11 @@ impl Context {
             return;
         }
         let fill = || (0..).take_while(|_| self.submit()).count() as u32;
-        let empty = || (0..).take_while(|_| self.take_and_finish(|| {})).count() as u32;
+        let take = || self.take_and_finish(|| Outcome::Success);
+        let empty = || (0..).take_while(|_| take()).count() as u32;
         let all = CAPACITY - unfinished..=CAPACITY;
+        // Those that are delayed hold places.
+        while self.abort() {}
         fill();
         let taken = empty();
         assert!(
@@ -434,8 +497,8 @@ impl Context {
 
     /// The law of conservation at a moment when nobody else runs: every unfinished operation is between two counts.
     fn weigh(&self, unfinished: u32) {
-        let seen = self.during(Operation::Snapshot, || POOL.snapshot(now()));
-        let accounted = seen.settled() + u64::from(seen.queued + seen.running);
+        let seen = self.during(Operation::Snapshot, || POOL.snapshot());
+        let accounted = seen.settled() + u64::from(seen.queued + seen.delayed + seen.running);
         let difference = seen.accepted.abs_diff(accounted);
         assert!(
             difference <= u64::from(unfinished),
@@ -520,7 +583,8 @@ struct Before {
 
 /// Ends a round, in which nobody else runs any more: empties the pool and compares all accounts.
 fn balance(before: &mut Before) {
-    while CONTEXTS[0].take_and_finish(|| {}) {}
+    while CONTEXTS[0].take_and_finish(|| Outcome::Success) {}
+    while CONTEXTS[0].abort() {}
 
     for (submitter, by) in CONTEXTS.iter().enumerate() {
         for word in 0..ROUND as usize / 32 {
@@ -541,10 +605,11 @@ fn balance(before: &mut Before) {
     }
     let sum = |of: fn(&Context) -> &Own| CONTEXTS.iter().map(|c| u64::from(of(c).get())).sum();
 
-    let seen = POOL.snapshot(now());
+    let seen = POOL.snapshot();
     assert_eq!(seen.accepted, sum(|c| &c.accepted));
     assert_eq!(seen.accepted, seen.settled());
-    assert_eq!((seen.queued, seen.running, seen.abandoned), (0, 0, 0));
+    assert_eq!((seen.queued, seen.delayed), (0, 0));
+    assert_eq!((seen.running, seen.abandoned), (0, 0));
     assert_eq!(seen.stale, sum(|c| &c.by_handle));
     assert_eq!(seen.stale, sum(|c| &c.stale));
     assert!(
@@ -590,6 +655,7 @@ fn report() -> Report {
         }),
         nested: sum(&|context| context.nested.get()),
         edges: sum(&|context| context.edges.get()),
+        retried: POOL.snapshot().retried as u32,
     }
 }
 

@@ -6,8 +6,8 @@ use shuttle::{sync::atomic::Ordering, thread};
 use weirpool_core::{
     breaker,
     pool::{
-        Cancel, Finish, Handle, Outcome, Poll, Pool, Priority, Running, Settled, Submit, Take,
-        WorkerId,
+        Cancel, Finish, Handle, Outcome, Poll, Pool, Priority, Retry, Running, Settled, Submit,
+        Take, WorkerId,
     },
     rate::Quota,
     time::Instant,
@@ -99,6 +99,7 @@ impl<const SLOTS: usize> Actor<SLOTS> {
             queue_timeout,
             run_timeout,
             total_timeout,
+            retry: self.random.one_of([Retry::Pool, Retry::Pool, Retry::Off]),
         };
         if self.submit_with(options).is_none() {
             thread::yield_now();
@@ -115,6 +116,8 @@ impl<const SLOTS: usize> Actor<SLOTS> {
                 priority: options.priority,
                 at: now.as_micros(),
                 due: due(&options, now),
+                total_due: due_after(options.total_timeout, now),
+                attempts: 0,
                 submitted: Span {
                     begin,
                     end: u64::MAX,
@@ -193,16 +196,30 @@ impl<const SLOTS: usize> Actor<SLOTS> {
             },
             |ledger, (answer, probe), span| match answer {
                 Take::Job(running) => {
-                    ledger.started += 1;
                     ledger.contexts[context].runs = Some(running.handle());
                     ledger.contexts[context].probe = probe;
                     let (job, handle) = (*running.job(), running.handle());
-                    ledger.remove(job, handle, span, true);
+                    ledger.start(job, handle, running.attempt(), span);
                     ledger.check_limits();
                     (true, Some(running))
                 }
                 Take::Settled(done) => {
                     ledger.remove_settled(done, span, true);
+                    (true, None)
+                }
+                Take::Delayed { handle, .. } => {
+                    let is = |job: &Job| job.handle == Some(handle);
+                    // Its submitter may not have heard of it yet.
+                    if let Some(job) = ledger.jobs.iter().position(is) {
+                        ledger.remove(job as u64, handle, span, true);
+                    }
+                    (true, None)
+                }
+                Take::Stale(job) => {
+                    if let Some(handle) = ledger.jobs[job as usize].handle {
+                        ledger.remove(job, handle, span, true);
+                    }
+                    ledger.stale += 1;
                     (true, None)
                 }
                 Take::Empty { next } => {
@@ -233,6 +250,7 @@ impl<const SLOTS: usize> Actor<SLOTS> {
                         assert_eq!((done.job, done.handle), (job, handle));
                         ledger.settle(handle, done.result);
                     }
+                    Finish::Retry { .. } => ledger.retried += 1,
                     Finish::Stale(stale) => {
                         assert_eq!(stale, job);
                         ledger.stale += 1;
@@ -291,6 +309,7 @@ impl<const SLOTS: usize> Actor<SLOTS> {
                     ledger.settle(expired.handle, Settled::TimedOut(expired.phase));
                     true
                 }
+                Poll::Promoted(_) => true,
                 Poll::Idle { next } => {
                     ledger.remind(span, Some(now), next);
                     false
@@ -345,16 +364,14 @@ impl<const SLOTS: usize> Actor<SLOTS> {
 
 /// When the time-out of a waiting job is due, as the pool says it: to a stamp, rounded up.
 pub fn due(options: &Submit, now: Instant) -> u64 {
-    let timeout = match (options.queue_timeout, options.total_timeout) {
-        (Some(queue), Some(total)) => queue.min(total),
-        (queue, total) => match queue.or(total) {
-            Some(timeout) => timeout,
-            None => return u64::MAX,
-        },
-    };
-    now.saturating_add(timeout)
-        .as_micros()
-        .next_multiple_of(STAMP_MICROS)
+    due_after(options.queue_timeout, now).min(due_after(options.total_timeout, now))
+}
+
+fn due_after(timeout: Option<Duration>, now: Instant) -> u64 {
+    timeout.map_or(u64::MAX, |timeout| {
+        let due = now.saturating_add(timeout).as_micros();
+        due.next_multiple_of(STAMP_MICROS)
+    })
 }
 
 /// The generation of a job's permit, if the breaker shows that generation as half-open.

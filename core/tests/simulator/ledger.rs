@@ -25,6 +25,8 @@ pub struct Ledger {
     pub contexts: Vec<Doing>,
     /// What a level is worth, in stamps.
     pub ageing: Option<u64>,
+    /// For how long a job is put off for others' deadlines, in stamps; `None` is first in, first out.
+    pub horizon: Option<u64>,
     /// The highest limits that were set.
     pub limit: u16,
     pub max_in_flight: Option<u32>,
@@ -32,6 +34,7 @@ pub struct Ledger {
     pub probes: usize,
     pub refused: u64,
     pub started: u64,
+    pub retried: u64,
     pub stale: u64,
     pub completed: u64,
     pub failed: u64,
@@ -44,13 +47,16 @@ pub struct Ledger {
 pub struct Job {
     pub priority: Priority,
     pub at: u64,
-    /// When its time-out is due while it waits; `u64::MAX` for never.
+    /// When its time-out is due while it waits, and once it has been tried; `u64::MAX` for never.
     pub due: u64,
+    pub total_due: u64,
+    /// How many attempts began.
+    pub attempts: u32,
     pub submitted: Span,
     pub handle: Option<Handle>,
     /// No stamp that was given before its submission returned is above this.
     pub ceiling: u64,
-    /// The operation that took it out of the queue.
+    /// The operation that first took it out of the queue.
     pub removed: Option<Span>,
 }
 
@@ -119,29 +125,33 @@ impl Ledger {
         } += 1;
     }
 
-    /// A job left the queue. Its handle is one and the same wherever it is seen.
+    /// A job left the queue, perhaps not for the first time. Its handle is one and the same wherever it is seen.
     pub fn remove(&mut self, job: u64, handle: Handle, span: Span, by_order: bool) {
         let job = &mut self.jobs[job as usize];
         assert!(
             job.handle.is_none_or(|known| known == handle),
             "{job:?} as {handle:?}"
         );
-        assert!(job.removed.is_none(), "{job:?} was taken out again");
-        job.removed = Some(span);
+        // Of one that was delayed and taken by somebody else the latter may know first.
+        let first = job.removed.filter(|removed| removed.begin < span.begin);
+        job.removed = Some(first.unwrap_or(span));
         if by_order {
             // Law 7, by the documentation of `Config::ageing`.
-            let (job, ageing) = (job.clone(), self.ageing);
+            let (job, ageing, horizon) = (job.clone(), self.ageing, self.horizon);
             self.suspect(span, |other| {
                 let after = other.submitted.end < job.submitted.begin;
                 let steps = (job.steps_below_top(), other.steps_below_top());
+                let latest = other.ceiling + horizon.unwrap_or(0);
                 let too_much = match ageing {
-                    None => steps.0 > steps.1,
+                    None => {
+                        steps.0 > steps.1 || steps.0 == steps.1 && job.at / STAMP_MICROS > latest
+                    }
                     Some(ageing) => {
-                        job.at / STAMP_MICROS + steps.0 * ageing > other.ceiling + steps.1 * ageing
+                        job.at / STAMP_MICROS + steps.0 * ageing > latest + steps.1 * ageing
                     }
                 };
-                (too_much || after && steps.0 >= steps.1)
-                    .then(|| format!("was overtaken by {job:?}"))
+                let first_out = horizon.is_none() && after && steps.0 >= steps.1;
+                (too_much || first_out).then(|| format!("was overtaken by {job:?}"))
             });
         }
     }
@@ -168,7 +178,18 @@ impl Ledger {
         }
     }
 
+    /// An attempt of a job begins: each does so once.
+    pub fn start(&mut self, job: u64, handle: Handle, attempt: u32, span: Span) {
+        self.remove(job, handle, span, true);
+        let job = &mut self.jobs[job as usize];
+        assert_eq!(attempt, job.attempts + 1, "{job:?}");
+        job.attempts = attempt;
+        job.due = job.total_due;
+        self.started += 1;
+    }
+
     pub fn remove_settled(&mut self, done: Completion<u64>, span: Span, by_order: bool) {
+        assert_eq!(done.attempt, self.jobs[done.job as usize].attempts);
         self.remove(done.job, done.handle, span, by_order);
         self.settle(done.handle, done.result);
     }

@@ -13,7 +13,7 @@
 //!   was far enough in;
 //! - inside `take`: one job, a place, a slot, a permit to run, a probe of the breaker until its lease ends;
 //! - inside `cancel`, `poll` or `abort_next`: the job that it was about to settle, its place or slot;
-//! - inside `finish`: its job, slot and permit;
+//! - inside `finish`: its job, slot and permit, and of a retry a place;
 //! - while it runs a job: its permit and the slot. The job itself is settled by whoever cancels it, or at its deadline.
 //!
 //! Each also leaves a counter or gauge wrong by one at most. Everything else holds as before: no job is settled twice,
@@ -32,7 +32,10 @@ mod world;
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use adversary::{Adversary, Control};
@@ -48,23 +51,27 @@ use world::World;
 /// Some contexts stall for a while, some until all others have ended, which to those is the same as death.
 #[test]
 fn stalls_and_deaths_at_every_step() {
-    let (mut steps, mut idle, mut falls) = (0, 0, 0);
+    let (mut steps, mut idle, mut falls, mut retried) = (0, 0, 0, 0);
     runs(400, |seed| {
-        let control = match seed % 3 {
+        let (control, retries) = match seed % 3 {
             0 => simulate::<4>(seed),
             1 => simulate::<12>(seed),
             _ => simulate::<70>(seed),
         };
         steps += control.steps();
         falls += control.falls();
+        retried += retries;
         idle = idle.max(control.longest_without_progress());
     });
-    println!("{steps} steps, {falls} deaths, at most {idle} steps without progress");
+    println!(
+        "{steps} steps, {falls} deaths, {retried} retries, at most {idle} steps without progress"
+    );
     assert!(falls > 100, "only {falls} died");
+    assert!(retried > 100, "only {retried} were retried");
 }
 
 /// The first half plays the part of death, the second brings the dead back.
-fn simulate<const SLOTS: usize>(seed: u64) -> Arc<Control> {
+fn simulate<const SLOTS: usize>(seed: u64) -> (Arc<Control>, u64) {
     let mut random = Random::new(seed);
     let setup = Setup::new(&mut random, SLOTS);
     let deaths = random.below(6).saturating_sub(2);
@@ -73,7 +80,8 @@ fn simulate<const SLOTS: usize>(seed: u64) -> Arc<Control> {
         .collect();
     let control = Arc::new(Control::default());
     let adversary = Adversary::new(random, falls, control.clone());
-    let shared = control.clone();
+    let retried = Arc::new(AtomicU64::new(0));
+    let (shared, retries) = (control.clone(), retried.clone());
     execute(adversary, move || {
         let world = World::<SLOTS>::new(setup, shared.clone());
         let contexts = world.begin();
@@ -91,8 +99,10 @@ fn simulate<const SLOTS: usize>(seed: u64) -> Arc<Control> {
         world.control.wake();
         observe_until_quiet();
         end(&world, contexts);
+        let ledger = world.ledger.lock().unwrap();
+        retries.store(ledger.retried, Ordering::Relaxed);
     });
-    control
+    (control, retried.load(Ordering::Relaxed))
 }
 
 /// Every context is as likely as any other to take the next step.

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use weirpool_core::{breaker, pool::Config, rate::Quota};
+use weirpool_core::{
+    breaker,
+    pool::{Allowance, Config, Order, Policy},
+    rate::Quota,
+};
 
 use crate::random::Random;
 
@@ -42,6 +46,22 @@ impl Setup {
                 Some(Quota::per_second(10_000).with_burst(5)),
             ]),
             breaker: random.one_of([None, Some(breaker_with(1)), Some(breaker_with(2))]),
+            order: random.one_of([
+                Order::Fifo,
+                Order::Fifo,
+                Order::Deadline {
+                    horizon: Duration::from_millis(1),
+                },
+            ]),
+            retry: random.one_of([None, Some(policy()), Some(policy().after_timeouts())]),
+            retry_budget: random.one_of([
+                Allowance::DEFAULT,
+                Allowance {
+                    percent: 100,
+                    reserve: 1000,
+                },
+            ]),
+            ..Config::DEFAULT
         };
         Self {
             config,
@@ -58,6 +78,12 @@ impl Setup {
     pub fn contexts(&self) -> usize {
         self.submitters + self.workers + self.cancellers + self.pollers + self.operators
     }
+}
+
+fn policy() -> Policy {
+    let pauses = (Duration::from_micros(200), Duration::from_millis(1));
+    let policy = Policy::new(3, pauses.0, pauses.1);
+    policy.expect("it is within the bounds").after_panics()
 }
 
 fn breaker_with(probes: u8) -> breaker::Config {

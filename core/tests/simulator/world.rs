@@ -3,10 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use shuttle::{sync::atomic::AtomicU32, thread};
-use weirpool_core::{
-    pool::{Outcome, Pool},
-    time::Instant,
-};
+use weirpool_core::pool::{Order, Outcome, Pool};
 
 use crate::{
     actor::Actor,
@@ -40,6 +37,10 @@ impl<const SLOTS: usize> World<SLOTS> {
                     .config
                     .ageing
                     .map(|ageing| ageing.as_micros() as u64 / STAMP_MICROS),
+                horizon: match setup.config.order {
+                    Order::Fifo => None,
+                    Order::Deadline { horizon } => Some(horizon.as_micros() as u64 / STAMP_MICROS),
+                },
                 limit: setup.config.limit,
                 max_in_flight: setup.config.max_in_flight,
                 probes: setup
@@ -85,18 +86,29 @@ impl<const SLOTS: usize> World<SLOTS> {
 
     /// What must hold at every step. It must be run as one step.
     pub fn observe(&self) {
-        let seen = self.pool.snapshot(Instant::ZERO);
+        let seen = self.pool.snapshot();
         let ledger = self.ledger.lock().unwrap();
-        let capacity = self.setup.config.capacity;
-        assert!(seen.queued as usize <= capacity, "{} wait", seen.queued);
-        let in_flight = u64::from(seen.queued + seen.running);
+        let config = &self.setup.config;
+        // Retries bring their slots along.
+        let retries = match config.retry {
+            Some(_) => usize::from(config.most_running),
+            None => 0,
+        };
+        // One that is put in line is counted as delayed until its promoter is through.
+        let busy = ledger.busy(|operation| operation != Operation::Other);
+        let waiting = seen.queued + seen.delayed;
+        assert!(
+            waiting as usize <= config.capacity + retries + busy.min(seen.delayed as usize),
+            "{waiting} wait"
+        );
+        let in_flight = u64::from(waiting + seen.running);
         let most = u64::from(ledger.max_in_flight.unwrap_or(u32::MAX));
         assert!(
-            in_flight <= most.max(u64::from(seen.queued)),
+            in_flight <= most.max(u64::from(waiting)),
             "{in_flight} in flight"
         );
         // Law 1 at any moment: who is in the middle of an operation makes a difference of one job at most.
-        let busy = ledger.busy(|operation| operation != Operation::Other) as u64;
+        let busy = busy as u64;
         let settled = seen.completed + seen.failed + seen.timed_out + seen.cancelled;
         assert!(
             (seen.accepted..=seen.accepted + busy).contains(&(settled + in_flight)),
@@ -108,6 +120,7 @@ impl<const SLOTS: usize> World<SLOTS> {
             (ledger.timed_out, seen.timed_out),
             (ledger.cancelled, seen.cancelled),
             (ledger.started, seen.started),
+            (ledger.retried, seen.retried),
             (ledger.stale, seen.stale),
             (ledger.refused, seen.refused()),
         ];

@@ -1,0 +1,385 @@
+//! The schedule: the slots with their jobs, and the three orders in which these are looked for.
+//!
+//! | order | who plays | key |
+//! |---|---|---|
+//! | lanes | `Queued` | the job's turn, given at its submission |
+//! | delayed | `Delayed` | when it may be tried again |
+//! | timers | `Queued`, `Delayed`, `Armed` with a time-out | when that is due |
+//!
+//! # A job that comes back
+//! Who has the job changes its slot to `Moving`, sets the keys, moves the job into the cell and shows it as `Delayed`, in
+//! the slot's next lap. A cancellation may land at any moment of that: before, it makes the first change fail, during it
+//! the last, and after it finds a job that waits. In the first two cases the mover still has the job and frees the slot.
+//!
+//! When the time has come anybody *promotes* it, by one compare-and-swap to `Queued`, a sweep of the lanes and a sweep of
+//! the delayed, in this order: as long as the delayed may name the job, whoever meets it there sweeps the lanes for it. So
+//! a promoter that is stopped half-way hides no job. Its last sweep may come late, even after the job has left the slot
+//! and the next one has come; who sets a key among the delayed therefore sweeps first.
+//!
+//! A retry keeps its turn, which is the age of its submission.
+#![forbid(unsafe_code)]
+
+use crate::{
+    job::{Entry, Handle},
+    key::{Key, Turn},
+    queue::Tournament,
+    sync::{AtomicU32, Ordering, const_fn},
+    table::{Mark, Stage, Table, Vacant},
+};
+
+/// Jobs in slots, by their turn, by when they may be tried again and by when their time-outs are due.
+#[derive(Debug)]
+pub(crate) struct Schedule<T, const SLOTS: usize> {
+    /// How many jobs are delayed: at least as many as the order of the delayed names, so that with 0 nobody need look.
+    /// Relaxed: who must see a delayed job has heard from who delayed it.
+    delayed_jobs: AtomicU32,
+    lanes: Tournament<SLOTS>,
+    delayed: Tournament<SLOTS>,
+    timers: Tournament<SLOTS>,
+    table: Table<Entry<T>, SLOTS>,
+    /// Whether turns may have equal keys, and go by their tickets then.
+    by_ticket: bool,
+}
+
+/// A job as it was seen at the head of an order.
+#[derive(Clone, Copy)]
+pub(crate) struct Seen {
+    pub(crate) index: usize,
+    pub(crate) mark: Mark,
+    /// Its key among the delayed, where it was seen there; else when its time-out is due.
+    pub(crate) due: Key,
+}
+
+impl Seen {
+    pub(crate) fn handle(&self) -> Handle {
+        Handle::new(self.index, self.mark)
+    }
+}
+
+/// A job whose slot was taken from under who has it: it is free now.
+#[derive(Debug)]
+pub(crate) enum Gone {
+    /// By a cancellation.
+    Cancelled,
+    /// By its deadline.
+    Expired,
+    /// The slot never was, or has not been for long, that of this job.
+    Unknown,
+}
+
+impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
+    const_fn! {
+        pub(crate) const fn new(by_ticket: bool) -> Self {
+            Self {
+                delayed_jobs: AtomicU32::new(0),
+                lanes: Tournament::new(),
+                delayed: Tournament::new(),
+                timers: Tournament::new(),
+                table: Table::new(),
+                by_ticket,
+            }
+        }
+    }
+
+    /// A slot for a job that was given a place.
+    pub(crate) fn reserve(&self) -> Vacant<'_, Entry<T>, SLOTS> {
+        self.table
+            .reserve()
+            .expect("a place is given only while a slot is free")
+    }
+
+    /// Puts a job into its slot, in line or not before a time.
+    pub(crate) fn insert(
+        &self,
+        vacant: Vacant<'_, Entry<T>, SLOTS>,
+        entry: Entry<T>,
+        turn: Turn,
+        due: Key,
+        not_before: Option<Key>,
+    ) -> Handle {
+        let index = vacant.index();
+        self.lanes.set_key(index, turn.key);
+        if let Some(ticket) = turn.ticket {
+            vacant.set_ticket(ticket);
+        }
+        self.timers.set_key(index, due);
+        if let Some(at) = not_before {
+            self.set_delayed_key(index, at);
+            self.delayed_jobs.fetch_add(1, Ordering::Relaxed);
+        }
+        let mark = vacant.publish(entry, not_before.is_some());
+        match not_before {
+            Some(_) => self.sweep_delayed(index),
+            None => self.sweep_lanes(index),
+        }
+        if due != Key::NEVER {
+            self.sweep_timers(index);
+        }
+        Handle::new(index, mark)
+    }
+
+    /// The state of a handle's slot, if it still is of the handle's generation.
+    pub(crate) fn mark(&self, handle: Handle) -> Option<Mark> {
+        let index = handle.index();
+        if index >= SLOTS {
+            return None;
+        }
+        let mark = self.table.state(index);
+        (mark.generation() == handle.generation()).then_some(mark)
+    }
+
+    /// Whether the lanes are empty.
+    #[inline(always)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    /// How many jobs are delayed.
+    #[inline(always)]
+    pub(crate) fn delayed_jobs(&self) -> u32 {
+        self.delayed_jobs.load(Ordering::Relaxed)
+    }
+
+    /// The queued job whose turn is next.
+    pub(crate) fn next_queued(&self) -> Option<Seen> {
+        loop {
+            let least = self.lanes.least()?;
+            let index = least.index;
+            let mark = self.table.state(index);
+            let due = self.timers.key(index);
+            if mark.stage() != Stage::Queued {
+                self.sweep_lanes(index);
+            } else if self.lanes.is_still(least) {
+                return Some(Seen { index, mark, due });
+            }
+        }
+    }
+
+    /// The delayed job whose time comes next.
+    pub(crate) fn next_delayed(&self) -> Option<Seen> {
+        loop {
+            let least = self.delayed.least()?;
+            let index = least.index;
+            let mark = self.table.state(index);
+            let due = self.delayed.key(index);
+            match mark.stage() {
+                Stage::Delayed if self.delayed.is_still(least) => {
+                    return Some(Seen { index, mark, due });
+                }
+                Stage::Delayed => {}
+                stage => {
+                    if stage == Stage::Queued {
+                        self.sweep_lanes(index);
+                    }
+                    self.sweep_delayed(index);
+                }
+            }
+        }
+    }
+
+    /// The job whose time-out is due next.
+    pub(crate) fn next_timer(&self) -> Option<Seen> {
+        loop {
+            let least = self.timers.least()?;
+            let index = least.index;
+            let mark = self.table.state(index);
+            let due = self.timers.key(index);
+            if !mark.is_timed() {
+                self.sweep_timers(index);
+            } else if self.timers.is_still(least) {
+                return Some(Seen { index, mark, due });
+            }
+        }
+    }
+
+    /// Puts a delayed job in line.
+    pub(crate) fn promote(&self, seen: Seen) -> bool {
+        if !self.table.promote(seen.index, seen.mark) {
+            return false;
+        }
+        self.sweep_lanes(seen.index);
+        self.sweep_delayed(seen.index);
+        self.delayed_jobs.fetch_sub(1, Ordering::Relaxed);
+        true
+    }
+
+    /// Moves a waiting job out of its slot and out of all orders; the slot is then `Held` or `Running`.
+    #[inline(always)]
+    pub(crate) fn claim(&self, index: usize, mark: Mark, to: Stage) -> Option<Entry<T>> {
+        let entry = self.table.claim(index, mark, to);
+        if entry.is_some() {
+            self.withdraw(index, mark);
+        }
+        entry
+    }
+
+    /// Takes a slot whose job was claimed out of all orders.
+    fn withdraw(&self, index: usize, mark: Mark) {
+        if mark.stage() == Stage::Delayed {
+            self.sweep_delayed(index);
+            self.delayed_jobs.fetch_sub(1, Ordering::Relaxed);
+        } else {
+            self.sweep_lanes(index);
+        }
+        if self.timers.key(index) != Key::NEVER {
+            self.sweep_timers(index);
+        }
+    }
+
+    /// Frees a slot whose job was claimed as `Held`.
+    pub(crate) fn free_held(&self, index: usize, mark: Mark) {
+        self.table.free(index, mark.at(Stage::Held));
+    }
+
+    /// Watches the deadline of a job that was claimed to run. Nothing happens if it was cancelled meanwhile.
+    pub(crate) fn arm(&self, index: usize, mark: Mark, due: Key) {
+        self.timers.set_key(index, due);
+        if self
+            .table
+            .shift(index, mark.at(Stage::Running), Stage::Armed)
+        {
+            self.sweep_timers(index);
+        }
+    }
+
+    /// Settles a job that is with a worker as `Cancelled` or `Expired`, if its slot still is as it was seen.
+    pub(crate) fn take_away(&self, index: usize, mark: Mark, to: Stage) -> bool {
+        let won = self.table.shift(index, mark, to);
+        if won && mark.stage() == Stage::Armed {
+            self.sweep_timers(index);
+        }
+        won
+    }
+
+    /// Frees the slot of a job that was claimed to run and is over.
+    ///
+    /// # Errors
+    /// If it was settled before.
+    pub(crate) fn release(&self, handle: Handle) -> Result<(), Gone> {
+        let index = handle.index();
+        while let Some(mark) = self.mark(handle) {
+            match mark.stage() {
+                Stage::Running => {
+                    if self.table.free(index, mark) {
+                        return Ok(());
+                    }
+                }
+                Stage::Armed => {
+                    if self.table.shift(index, mark, Stage::Held) {
+                        self.sweep_timers(index);
+                        self.free_held(index, mark);
+                        return Ok(());
+                    }
+                }
+                _ => return Err(self.gone(index, mark)),
+            }
+        }
+        Err(Gone::Unknown)
+    }
+
+    /// Puts a job that was claimed to run back into its slot until a time. Its time-out is watched as `due` says, or as
+    /// before it was claimed.
+    ///
+    /// # Errors
+    /// The job, if it was settled before or meanwhile.
+    pub(crate) fn delay(
+        &self,
+        handle: Handle,
+        entry: Entry<T>,
+        at: Key,
+        due: Option<Key>,
+    ) -> Result<(), (Entry<T>, Gone)> {
+        let index = handle.index();
+        loop {
+            let Some(mark) = self.mark(handle) else {
+                return Err((entry, Gone::Unknown));
+            };
+            if !matches!(mark.stage(), Stage::Running | Stage::Armed) {
+                return Err((entry, self.gone(index, mark)));
+            }
+            let Some(moving) = self.table.recall(index, mark) else {
+                continue;
+            };
+            if mark.stage() == Stage::Armed {
+                self.sweep_timers(index);
+            }
+            if let Some(due) = due {
+                self.timers.set_key(index, due);
+            }
+            self.set_delayed_key(index, at);
+            self.delayed_jobs.fetch_add(1, Ordering::Relaxed);
+            return match moving.publish(entry) {
+                Ok(()) => {
+                    self.sweep_delayed(index);
+                    if self.timers.key(index) != Key::NEVER {
+                        self.sweep_timers(index);
+                    }
+                    Ok(())
+                }
+                Err((entry, held)) => {
+                    self.delayed_jobs.fetch_sub(1, Ordering::Relaxed);
+                    self.table.free(index, held);
+                    Err((entry, Gone::Cancelled))
+                }
+            };
+        }
+    }
+
+    /// Frees the slot of a job that was settled while a worker had it.
+    fn gone(&self, index: usize, mark: Mark) -> Gone {
+        let gone = match mark.stage() {
+            Stage::Cancelled => Gone::Cancelled,
+            Stage::Expired => Gone::Expired,
+            _ => return Gone::Unknown,
+        };
+        // Who settled it may not have swept yet, and the slot is about to be used again.
+        if self.timers.key(index) != Key::NEVER {
+            self.sweep_timers(index);
+        }
+        self.table.free(index, mark);
+        gone
+    }
+
+    /// Sets the key among the delayed of a slot whose job is not one of them.
+    fn set_delayed_key(&self, index: usize, at: Key) {
+        // Who promoted the last job of this slot may not have swept yet.
+        self.sweep_delayed(index);
+        self.delayed.set_key(index, at);
+    }
+
+    #[inline(always)]
+    fn sweep_lanes(&self, index: usize) {
+        let present = |slot| self.table.state(slot).stage() == Stage::Queued;
+        if self.by_ticket {
+            // Tickets wrap: of any two that wait at once the earlier is less than half a turn behind.
+            let earlier = |slot, other| {
+                let ahead = self
+                    .table
+                    .ticket(slot)
+                    .wrapping_sub(self.table.ticket(other));
+                (ahead as i32) < 0
+            };
+            self.lanes.sweep(index, present, earlier);
+        } else {
+            self.lanes.sweep(index, present, |_, _| false);
+        }
+    }
+
+    #[inline(always)]
+    fn sweep_delayed(&self, index: usize) {
+        self.delayed.sweep(
+            index,
+            |slot| self.table.state(slot).stage() == Stage::Delayed,
+            |_, _| false,
+        );
+    }
+
+    #[inline(always)]
+    fn sweep_timers(&self, index: usize) {
+        self.timers.sweep(
+            index,
+            |slot| self.table.state(slot).is_timed(),
+            |_, _| false,
+        );
+    }
+}
