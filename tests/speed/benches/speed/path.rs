@@ -34,6 +34,7 @@ pub(crate) fn every_gate(slots: usize) -> Config {
             slow_call: Some(Duration::from_secs(1)),
             ..breaker::Config::DEFAULT
         }),
+        ..Config::DEFAULT
     }
 }
 

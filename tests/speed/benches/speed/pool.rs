@@ -150,7 +150,9 @@ impl Executor {
                         self.submitter.unpark();
                     }
                 }
-                Take::Settled(done) => panic!("no gate is shut: {done:?}"),
+                taken @ (Take::Settled(_) | Take::Delayed { .. } | Take::Stale(_)) => {
+                    panic!("no gate is shut and nobody cancels: {taken:?}")
+                }
                 Take::Empty { .. } => {
                     self.runners.fetch_sub(1, Ordering::Relaxed);
                     if !self.enlist() {

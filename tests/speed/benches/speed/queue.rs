@@ -89,7 +89,7 @@ impl Queue for Box<Pool<u64, SLOTS>> {
         };
         match self.finish(running, Outcome::Success, Instant::ZERO) {
             Finish::Settled(done) => Some(done.job),
-            Finish::Stale(_) => None,
+            Finish::Stale(_) | Finish::Retry { .. } => None,
         }
     }
 }
