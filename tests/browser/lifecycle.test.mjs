@@ -204,6 +204,7 @@ test('close with cancel-queued lets running jobs end and cancels the rest', {}, 
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1 });
     const running = pool.run('simulate', { duration: 100 });
+    running.catch(() => {});
     await until(() => running.state === 'running');
     const queued = [1, 2, 3].map((n) => outcome(pool.run('echo', n)));
     const report = await within(pool.close({ mode: 'cancel-queued' }));
@@ -220,6 +221,7 @@ test('close with abort ends everything with ERR_POOL_CLOSED', {}, async (page) =
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1 });
     const running = pool.run('simulate', { duration: 600_000 });
+    running.catch(() => {});
     await until(() => running.state === 'running');
     const queued = [1, 2, 3].map((n) => outcome(pool.run('echo', n)));
     const report = await within(pool.close({ mode: 'abort' }), 5000, 'close');
@@ -248,6 +250,7 @@ test('the close deadline is kept even when a worker never returns', {}, async (p
     const blocked = pool.run('forever', null);
     await until(() => blocked.state === 'running');
     const beside = pool.run('simulate', { duration: 600_000 });
+    for (const job of [blocked, beside]) job.catch(() => {});
     const queued = Array.from({ length: 3 }, (_, i) => outcome(pool.run('echo', i)));
     const started = performance.now();
     const report = await within(pool.close({ mode: 'drain', deadline: 300 }), 10_000, 'close');

@@ -34,36 +34,38 @@ pub struct Record {
     /// A [`Phase`]. The page writes `Queued`; the worker moves it on by compare-and-swap, and so
     /// does the page when it carries the job over a reset: exactly one of them gets the job.
     phase: AtomicU32,
+    fields: UnsafeCell<Fields>,
     /// 1 once the job is settled while its handler may still run. Written by the page's thread,
     /// read by the handler.
     cancelled: AtomicU32,
-    /// The number of the job's handler. Written by the page, only read here.
-    handler: AtomicU32,
-    fields: UnsafeCell<Fields>,
     /// The core's handle ([`Handle::to_bits`]). The page's thread alone writes and reads it.
     handle: AtomicU64,
     /// A small input; then a small output.
     inline: UnsafeCell<[u8; INLINE_BYTES]>,
 }
 
-/// The fields that have one owner at a time.
+/// The fields that have one owner at a time. All that the page reads of a job's end fills the
+/// record's first cache line, which a worker wrote last; the others hold what the page writes.
 #[repr(C)]
 #[derive(Clone, Copy)]
 pub struct Fields {
-    kind: u32,
-    input: u32,
-    input_len: u32,
-    output_kind: u32,
     pub outcome: u32,
+    output_kind: u32,
     output: u32,
     output_len: u32,
     /// The capacity of the output's own block; 0 when the output lies inline or is the input.
     output_capacity: u32,
     pub worker: u32,
     pub attempt: u32,
+    input_len: u32,
+    /// µs.
+    pub wait: f64,
+    pub run: f64,
+    pub total: f64,
+    kind: u32,
+    input: u32,
     pub priority: u32,
-    /// The page's own.
-    page: u32,
+    pub handler: u32,
     /// µs; infinite for none.
     pub queue_timeout: f64,
     pub run_timeout: f64,
@@ -72,9 +74,6 @@ pub struct Fields {
     pub submitted: f64,
     pub started: f64,
     /// µs.
-    pub wait: f64,
-    pub run: f64,
-    pub total: f64,
     pub retry_after: f64,
 }
 
@@ -82,10 +81,11 @@ pub struct Fields {
 const FIELDS: usize = offset_of!(Record, fields);
 const _: () = {
     assert!(size_of::<Record>() == 192);
-    assert!(offset_of!(Record, phase) == 4 && offset_of!(Record, cancelled) == 2 * 4);
-    assert!(offset_of!(Record, handler) == 3 * 4 && FIELDS == 4 * 4);
-    assert!(FIELDS + offset_of!(Fields, page) == 15 * 4);
-    assert!(FIELDS + offset_of!(Fields, queue_timeout) == 64);
+    assert!(offset_of!(Record, phase) == 4 && FIELDS == 2 * 4);
+    assert!(FIELDS + offset_of!(Fields, wait) == 5 * 8);
+    assert!(FIELDS + offset_of!(Fields, kind) == 16 * 4);
+    assert!(FIELDS + offset_of!(Fields, queue_timeout) == 10 * 8);
+    assert!(offset_of!(Record, cancelled) == 32 * 4);
     assert!(Record::INLINE_OFFSET == 144);
 };
 
@@ -139,31 +139,30 @@ impl Record {
         Self {
             next: UnsafeCell::new(0),
             phase: AtomicU32::new(Phase::Free as u32),
-            cancelled: AtomicU32::new(0),
-            handler: AtomicU32::new(0),
             fields: UnsafeCell::new(Fields {
-                kind: 0,
-                input: 0,
-                input_len: 0,
-                output_kind: 0,
                 outcome: 0,
+                output_kind: 0,
                 output: 0,
                 output_len: 0,
                 output_capacity: 0,
                 worker: 0,
                 attempt: 0,
+                input_len: 0,
+                wait: 0.0,
+                run: 0.0,
+                total: 0.0,
+                kind: 0,
+                input: 0,
                 priority: 0,
-                page: 0,
+                handler: 0,
                 queue_timeout: f64::INFINITY,
                 run_timeout: f64::INFINITY,
                 total_timeout: f64::INFINITY,
                 submitted: 0.0,
                 started: 0.0,
-                wait: 0.0,
-                run: 0.0,
-                total: 0.0,
                 retry_after: 0.0,
             }),
+            cancelled: AtomicU32::new(0),
             handle: AtomicU64::new(0),
             inline: UnsafeCell::new([0; INLINE_BYTES]),
         }
@@ -178,10 +177,6 @@ impl Record {
     pub unsafe fn fields(&self) -> &mut Fields {
         // SAFETY: exclusive by the caller's promise.
         unsafe { &mut *self.fields.get() }
-    }
-
-    pub fn handler(&self) -> u32 {
-        self.handler.load(Ordering::Relaxed)
     }
 
     pub fn handle(&self) -> Handle {
@@ -302,10 +297,10 @@ impl Record {
     /// As [`Self::fields`]; `input` must live until the token has come back.
     #[cfg(test)]
     pub unsafe fn write_input(&self, handler: u32, json: &[u8]) {
-        self.handler.store(handler, Ordering::Relaxed);
         self.cancelled.store(0, Ordering::Relaxed);
         // SAFETY: by the caller's promise.
         let fields = unsafe { self.fields() };
+        fields.handler = handler;
         fields.kind = Kind::Json as u32;
         fields.input = json.as_ptr().expose_provenance() as u32;
         fields.input_len = json.len() as u32;

@@ -97,7 +97,8 @@ fn run_job(
 
 /// Runs the job's handler and writes what came of it into the record.
 fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome {
-    let number = record.handler() as usize;
+    // SAFETY: the token is ours, and no other borrow of the fields is alive.
+    let number = unsafe { record.fields() }.handler as usize;
     let Some((_, handler)) = BUILT_IN.get(number) else {
         return match threads::call_javascript(number as u32, token) {
             Ok(0) => Outcome::Success,

@@ -2,10 +2,7 @@
 // sleeps on one doorbell while there are none.
 
 import { macrotask, SLICE } from './macrotask.ts';
-import { NEXT, WAIT } from './record.ts';
-
-/** Where a job's times begin in its record, in 32-bit words. */
-const TIMES = 2 * WAIT;
+import { NEXT } from './record.ts';
 
 /** Jobs settled between two looks at the clock. */
 const BATCH = 32;
@@ -28,8 +25,6 @@ export class Completions {
   readonly #busy: () => boolean;
   /** Taken from memory and not settled yet, oldest first: token + 1, linked like the list. Refilled only when empty. */
   #first = 0;
-  /** Keeps the fetches of `#take` from being optimised away. */
-  warm = 0;
   /** The doorbell is set, or a task that will look is on its way. */
   #armed = false;
   #settling = false;
@@ -114,19 +109,14 @@ export class Completions {
     let token = Atomics.exchange(words, this.#head, 0);
     if (token === 0) return;
     let newer = 0;
-    let warm = 0;
     while (token !== 0) {
       const link = this.#records + (token - 1) * this.#stride + NEXT;
       const older = words[link]!;
       words[link] = newer;
-      // Fetches the line with the job's times from the worker's cache while the next link is awaited: `settle` reads
-      // it soon, and would wait for each.
-      warm += words[link - NEXT + TIMES]!;
       newer = token;
       token = older;
     }
     this.#first = newer;
-    this.warm = warm;
   }
 
   #wake(): void {

@@ -1013,9 +1013,9 @@ export class Engine {
     this.crew?.terminate();
   }
 
-  /** Ends every open job, as cancelled. */
+  /** Ends every open job, as cancelled: queued ones first, or a worker whose job ends would take the next one. */
   endAll(error: (task: Task) => unknown): number {
-    let ended = this.endWaiting(error);
+    let ended = this.endQueued(error);
     for (const task of this.#tasks) {
       if (task !== undefined && this.#end(task, error(task))) ended++;
     }
@@ -1043,7 +1043,13 @@ export class Engine {
     let ended = this.endWaiting(error);
     if (this.instance.broken) return ended;
     for (;;) {
-      const token = glue.abort_next(this.pool);
+      let token: number;
+      try {
+        token = glue.abort_next(this.pool);
+      } catch (thrown) {
+        this.instance.suspect(thrown);
+        return ended;
+      }
       if (token < 0) return ended;
       const task = this.#tasks[token];
       if (task !== undefined) {

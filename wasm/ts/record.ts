@@ -18,31 +18,31 @@ export const Layout = {
 /** Offsets in 32-bit words. */
 export const NEXT = 0;
 export const PHASE = 1;
-export const CANCELLED = 2;
-export const HANDLER = 3;
-export const KIND = 4;
-export const INPUT = 5;
-export const INPUT_LEN = 6;
-export const OUTPUT_KIND = 7;
-export const OUTCOME = 8;
-export const OUTPUT = 9;
-export const OUTPUT_LEN = 10;
+export const OUTCOME = 2;
+export const OUTPUT_KIND = 3;
+export const OUTPUT = 4;
+export const OUTPUT_LEN = 5;
 /** 0: the output lies inline or is the input, and there is nothing to free. */
-export const OUTPUT_CAPACITY = 11;
-export const WORKER = 12;
-export const ATTEMPT = 13;
-export const PRIORITY = 14;
+export const OUTPUT_CAPACITY = 6;
+export const WORKER = 7;
+export const ATTEMPT = 8;
+export const INPUT_LEN = 9;
+export const KIND = 16;
+export const INPUT = 17;
+export const PRIORITY = 18;
+export const HANDLER = 19;
+export const CANCELLED = 32;
 
 /** Offsets in 64-bit floats. */
-export const QUEUE_TIMEOUT = 8;
-export const RUN_TIMEOUT = 9;
-export const TOTAL_TIMEOUT = 10;
-export const SUBMITTED = 11;
-export const STARTED = 12;
-export const WAIT = 13;
-export const RUN = 14;
-export const TOTAL = 15;
-export const RETRY_AFTER = 16;
+export const WAIT = 5;
+export const RUN = 6;
+export const TOTAL = 7;
+export const QUEUE_TIMEOUT = 10;
+export const RUN_TIMEOUT = 11;
+export const TOTAL_TIMEOUT = 12;
+export const SUBMITTED = 13;
+export const STARTED = 14;
+export const RETRY_AFTER = 15;
 
 /** Values of PHASE. */
 export const Phase = { FREE: 0, QUEUED: 1, RUNNING: 2, DONE: 3, CARRIED: 4 } as const;

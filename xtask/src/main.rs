@@ -49,7 +49,11 @@ enum Task {
     /// Measure what the core costs in RAM and flash.
     Sizes,
     /// Measure in Chromium against a hand-written pool and other packages.
-    Bench,
+    Bench {
+        /// Measure the core instead, natively, against other crates and against Go.
+        #[arg(long)]
+        native: bool,
+    },
     /// Build the npm package (target/npm/weirpool) and the page (web/dist).
     Build,
     /// Build, check and pack the npm package: target/npm/weirpool-VERSION.tgz.
@@ -81,12 +85,19 @@ fn perform(task: Task) -> Result<bool> {
         Task::Test { long } => return test::test(long),
         Task::Targets => return test::test_targets(),
         Task::Sizes => sizes::sizes()?,
-        Task::Bench => bench()?,
+        Task::Bench { native: true } => native_bench()?,
+        Task::Bench { native: false } => bench()?,
         Task::Build => build::build()?,
         Task::Pack => drop(pack::pack()?),
         Task::Setup => println!("Everything is there.\n{}", setup::by_hand(setup::setup()?)?),
     }
     Ok(true)
+}
+
+fn native_bench() -> Result<()> {
+    setup::go()?;
+    let mut bench = process::command("cargo", &toolchain::root());
+    process::run(bench.args(["bench", "--package", "weirpool-speed"]))
 }
 
 fn bench() -> Result<()> {

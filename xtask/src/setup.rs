@@ -184,6 +184,15 @@ fn emulator() -> Result<()> {
     apt_install(&DEBIAN_EMULATOR)
 }
 
+/// Installs Go, for the peer of the native benchmark.
+pub(crate) fn go() -> Result<()> {
+    if which::which("go").is_ok() {
+        return Ok(());
+    }
+    println!("Installing Go: the classic pool that the core is measured against is written in it.");
+    apt_install(&["golang-go"])
+}
+
 /// Builds a tool of crates.io into its own folder.
 fn cargo_tool(name: &str, version: &str, folder: &Path) -> Result<()> {
     // Cargo writes this file last.

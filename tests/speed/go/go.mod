@@ -1,0 +1,3 @@
+module weirpool/speed
+
+go 1.19
