@@ -484,8 +484,8 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     ///
     /// For executors that start a worker per running job and let it end when there is nothing to do, with a count
     /// `workers` of their own:
-    /// - after every `submit` (and `resume`, `set_limit`, and a `poll` that promoted): `if pool.wants_worker() && workers < limit`, count one
-    ///   more and start it;
+    /// - after every `submit` (and `resume`, `set_limit`, and the `poll`s that were due): `if pool.wants_worker() &&
+    ///   workers < limit`, count one more and start it;
     /// - a worker that finds [`Take::Empty`]: count one less, then `if pool.wants_worker()`, try to count itself in
     ///   again and go on.
     ///
