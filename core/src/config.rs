@@ -38,7 +38,8 @@ pub struct Config {
     /// Times go into this to a sixteenth of a microsecond: sixteen submissions in one microsecond each count as a
     /// little later than the one before. (With 32-bit words: to a millisecond, equal ones in order.)
     ///
-    /// A retry goes by the time of its job's submission, so the bound holds for it too, from the end of its backoff on.
+    /// A retry goes by the time of its job's submission, so the bound holds for it too, from when it is back in line: that
+    /// is after its backoff and then at most as many calls of [`Pool::take`] or [`Pool::poll`] as jobs were delayed.
     pub ageing: Option<Duration>,
     /// What goes first inside a level.
     pub order: Order,

@@ -54,7 +54,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     /// were submitted, and before anything new is submitted.
     ///
     /// # Errors
-    /// The job, if as many as the capacity wait.
+    /// The job, if as many as the capacity wait. (In the lost pool there may have been more, by retries.)
     pub fn adopt(
         &self,
         job: T,

@@ -69,7 +69,9 @@ pub mod rate;
 pub mod retry;
 pub mod time;
 
+mod attempt;
 mod config;
+mod control;
 mod countdown;
 mod gate;
 mod job;

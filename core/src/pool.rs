@@ -38,13 +38,14 @@
 //! let Take::Job(first) = POOL.take(WorkerId(0), now) else { panic!("a job waits") };
 //! let Finish::Retry { at } = POOL.finish(first, Outcome::Failure, now) else { panic!("it has two attempts left") };
 //!
-//! // Between 50 and 100 ms later.
-//! assert_eq!(POOL.poll_at(now), Some(at));
-//! assert!(matches!(POOL.take(WorkerId(0), now), Take::Empty { next } if next == Some(at)));
-//! assert!(matches!(POOL.poll(at), Poll::Promoted(_)));
-//! let Take::Job(second) = POOL.take(WorkerId(0), at) else { panic!("its time has come") };
+//! // Between 50 and 100 ms later; with 32-bit words that is rounded up to a millisecond.
+//! let due = POOL.poll_at(now).unwrap();
+//! assert!(due >= at && due <= Instant::from_millis(101));
+//! assert!(matches!(POOL.take(WorkerId(0), now), Take::Empty { next } if next == Some(due)));
+//! assert!(matches!(POOL.poll(due), Poll::Promoted(_)));
+//! let Take::Job(second) = POOL.take(WorkerId(0), due) else { panic!("its time has come") };
 //! assert_eq!(second.attempt(), 2);
-//! let Finish::Settled(done) = POOL.finish(second, Outcome::Success, at) else { panic!("nobody else settled it") };
+//! let Finish::Settled(done) = POOL.finish(second, Outcome::Success, due) else { panic!("nobody else settled it") };
 //! assert_eq!(done.attempt, 2);
 //! ```
 //!
@@ -56,15 +57,16 @@
 use core::time::Duration;
 
 use crate::{
+    attempt::{Attempt, Wait, delay_key},
     breaker::{self, Breaker, Verdict},
     concurrency::ConcurrencyLimit,
     error::ConfigError,
     gate::{Gate, MAX_COUNT, Mode, Shut},
     job::{Course, Entry},
     key::{Clock, Key, Rank},
-    metrics::{Metrics, Snapshot},
-    rate::{Quota, RateLimit},
-    retry::{Budget, mix},
+    metrics::Metrics,
+    rate::RateLimit,
+    retry::Budget,
     schedule::{Gone, Schedule, Seen},
     sync::{Apart, AtomicU32, Ordering, array, const_fn, fence},
     table::Stage,
@@ -74,6 +76,7 @@ use crate::{
 
 pub use crate::{
     config::{Config, Order},
+    control::State,
     job::{
         Cancel, Carried, Completion, Expired, Failure, Finish, Handle, Outcome, Phase, Poll,
         Priority, Refusal, Refused, Retry, Running, Settled, Submit, Take, WorkerId,
@@ -106,23 +109,23 @@ pub struct Pool<T, const SLOTS: usize> {
     /// Written by submitters and workers.
     pub(crate) gate: Apart<Gate>,
     /// Written by submitters.
-    clock: Apart<Clock>,
+    pub(crate) clock: Apart<Clock>,
     /// Written by workers.
-    permits: Apart<ConcurrencyLimit>,
+    pub(crate) permits: Apart<ConcurrencyLimit>,
     /// Bound on the jobs in flight.
-    max_in_flight: AtomicU32,
+    pub(crate) max_in_flight: AtomicU32,
     /// Settled jobs whose handlers still run.
-    abandoned: AtomicU32,
-    schedule: Schedule<T, SLOTS>,
-    watches: [Watch; SLOTS],
-    terms: [Terms; SLOTS],
+    pub(crate) abandoned: AtomicU32,
+    pub(crate) schedule: Schedule<T, SLOTS>,
+    pub(crate) watches: [Watch; SLOTS],
+    pub(crate) terms: [Terms; SLOTS],
     pub(crate) ledger: Ledger,
     pub(crate) capacity: u32,
-    most_running: u16,
-    count_submit_timeouts: bool,
-    ageing: Option<Duration>,
-    order: Order,
-    retry: Option<Policy>,
+    pub(crate) most_running: u16,
+    pub(crate) count_submit_timeouts: bool,
+    pub(crate) ageing: Option<Duration>,
+    pub(crate) order: Order,
+    pub(crate) retry: Option<Policy>,
 }
 
 impl<T, const SLOTS: usize> Pool<T, SLOTS> {
@@ -465,32 +468,6 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         [timer, delayed].into_iter().flatten().min()
     }
 
-    /// Hands out nothing until [`resume`](Self::resume). Jobs that run go on; a closed pool is not paused.
-    pub fn pause(&self) {
-        self.gate.set_mode(Mode::Paused);
-    }
-
-    /// Ends a pause. Ask [`wants_worker`](Self::wants_worker) afterwards.
-    pub fn resume(&self) {
-        self.gate.set_mode(Mode::Open);
-    }
-
-    /// Admits nothing any more, for good. What waits is still handed out, also by a pool that was paused.
-    pub fn close(&self) {
-        self.gate.set_mode(Mode::Closed);
-    }
-
-    /// What the pool does at its two ends.
-    pub fn state(&self) -> State {
-        let admission = self.gate.load();
-        match admission.mode() {
-            Mode::Open => State::Running,
-            Mode::Paused => State::Paused,
-            Mode::Closed if admission.in_flight() > 0 => State::Draining,
-            Mode::Closed => State::Closed,
-        }
-    }
-
     /// Removes the waiting job whose turn is next, or else the delayed one whose time is next, as cancelled. Until `None`,
     /// it empties the queue.
     pub fn abort_next(&self, now: Instant) -> Option<Completion<T>> {
@@ -507,8 +484,8 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     ///
     /// For executors that start a worker per running job and let it end when there is nothing to do, with a count
     /// `workers` of their own:
-    /// - after every `submit` (and `resume`, `set_limit`, and a `poll` that promoted): `if pool.wants_worker() && workers < limit`, count one
-    ///   more and start it;
+    /// - after every `submit` (and `resume`, `set_limit`, and the `poll`s that were due): `if pool.wants_worker() &&
+    ///   workers < limit`, count one more and start it;
     /// - a worker that finds [`Take::Empty`]: count one less, then `if pool.wants_worker()`, try to count itself in
     ///   again and go on.
     ///
@@ -527,63 +504,6 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         self.ledger.metrics.refused(refusal);
         if refusal == Refusal::Timeout && self.count_submit_timeouts {
             self.record_failure(now);
-        }
-    }
-
-    /// How many jobs may run at once from now on. Those that run go on.
-    ///
-    /// # Errors
-    /// If it is zero or above `most_running`.
-    pub fn set_limit(&self, limit: u16) -> Result<(), ConfigError> {
-        if limit == 0 || limit > self.most_running {
-            return Err(ConfigError::new(
-                "the limit is zero or above the most running",
-            ));
-        }
-        self.permits.set(limit);
-        Ok(())
-    }
-
-    /// The rate limit from now on.
-    pub fn set_quota(&self, quota: Option<Quota>, now: Instant) {
-        self.ledger.rate.set(quota, now);
-    }
-
-    /// Most jobs in flight from now on.
-    ///
-    /// # Errors
-    /// If it is zero.
-    pub fn set_max_in_flight(&self, max: Option<u32>) -> Result<(), ConfigError> {
-        if max == Some(0) {
-            return Err(ConfigError::new("no job could be in flight"));
-        }
-        // Relaxed: nothing else is published with it.
-        self.max_in_flight
-            .store(max.unwrap_or(MAX_COUNT), Ordering::Relaxed);
-        Ok(())
-    }
-
-    /// The circuit breaker.
-    pub fn breaker(&self) -> &Breaker {
-        &self.ledger.breaker
-    }
-
-    /// Counters, gauges and histograms, read one after the other: exact when nobody else is at work.
-    pub fn snapshot(&self) -> Snapshot {
-        let admission = self.gate.load();
-        let (limit, active) = (self.permits.limit(), self.permits.in_flight());
-        let delayed = self.schedule.delayed_jobs();
-        Snapshot {
-            queued: admission.waiting().saturating_sub(delayed),
-            delayed,
-            // A job that is cancelled between its claim and its start leaves the two counts in this order.
-            running: admission.in_flight().saturating_sub(admission.waiting()),
-            abandoned: self.abandoned.load(Ordering::Relaxed),
-            active_workers: active.into(),
-            limit: limit.into(),
-            capacity: self.capacity,
-            utilization: (u64::from(active) * 1_000_000 / u64::from(limit.max(1))) as u32,
-            ..self.ledger.metrics.snapshot()
         }
     }
 
@@ -701,119 +621,8 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         }
     }
 
-    /// A token for a retry that was just claimed, unless it has one; else how long it must wait, if it can with a token
-    /// reserved for it.
-    #[cold]
-    fn take_token(&self, has_token: bool, due: Key, now: Instant) -> Result<(), Wait> {
-        let rate = &self.ledger.rate;
-        if has_token || rate.check(now).is_ok() {
-            return Ok(());
-        }
-        let (at, reserved) = match rate.reserve(now) {
-            Ok(wait) => (now.saturating_add(wait), true),
-            // Too many are reserved: without one it asks again then.
-            Err(wait) => (now.saturating_add(wait), false),
-        };
-        let reserved = if reserved && due.is_due(at) {
-            // It will time out first.
-            rate.refund(now);
-            false
-        } else {
-            reserved
-        };
-        Err(Wait::Token { at, reserved })
-    }
-
-    /// What becomes of a job that was just claimed and may not run yet: it is delayed if it can wait, else it fails. It has
-    /// its place still.
-    #[cold]
-    fn put_off(&self, seen: Seen, mut entry: Entry<T>, wait: Wait, now: Instant) -> Take<T> {
-        let handle = seen.handle();
-        let (at, refusal) = match wait {
-            Wait::Token { at, reserved } => {
-                entry.token = reserved;
-                (at, None)
-            }
-            Wait::Breaker { retry_after } => {
-                let policy = self.terms[seen.index].policy(entry.course);
-                let wait = policy.map_or(Duration::MAX, |policy| {
-                    self.wait_for_breaker(policy, handle, retry_after, now)
-                });
-                let at = now.saturating_add(wait);
-                // Forced open it says "never".
-                let waits = at != Instant::MAX && !seen.due.is_due(at);
-                (at, (!waits).then_some(Failure::CircuitOpen { retry_after }))
-            }
-        };
-        let Some(failure) = refusal else {
-            let delayed = self.schedule.delay(handle, entry, delay_key(at, now), None);
-            return match delayed {
-                Ok(()) => Take::Delayed { handle, at },
-                Err((entry, gone)) => self.lose(entry, gone, now),
-            };
-        };
-        let ready = self.ready(seen, &entry);
-        match self.schedule.release(handle) {
-            Ok(()) => {
-                let result = Settled::Failed(failure);
-                Take::Settled(self.complete_waiting(handle, entry, ready, result, now))
-            }
-            Err(gone) => self.lose(entry, gone, now),
-        }
-    }
-
-    /// How long a job waits that the breaker turned away.
-    fn wait_for_breaker(
-        &self,
-        policy: Policy,
-        handle: Handle,
-        retry_after: Duration,
-        now: Instant,
-    ) -> Duration {
-        if self.ledger.breaker.state(now) != breaker::State::HalfOpen {
-            return retry_after;
-        }
-        // The probes may end long before their lease. It asks again, but not without a pause.
-        let pause = backoff(policy, 1, handle.to_bits(), now);
-        retry_after.min(pause.max(Duration::from_millis(1)))
-    }
-
-    /// Hands back a job that was cancelled between its claim and its start.
-    fn lose(&self, entry: Entry<T>, gone: Gone, now: Instant) -> Take<T> {
-        self.gate.start();
-        if entry.token {
-            self.ledger.rate.refund(now);
-        }
-        if !matches!(gone, Gone::Unknown) {
-            self.abandoned.fetch_sub(1, Ordering::Relaxed);
-            self.ledger.metrics.stale();
-        }
-        Take::Stale(entry.job)
-    }
-
-    /// Delays a job whose attempt failed.
-    fn delay(
-        &self,
-        handle: Handle,
-        entry: Entry<T>,
-        at: Instant,
-        now: Instant,
-    ) -> Result<(), (Entry<T>, Gone)> {
-        // Before it is shown, since who takes it gives the place up; and before the permit is released (see `gate`).
-        self.gate.wait_again();
-        self.terms[handle.index()].set_ready(at);
-        let due = Key::due(entry.total_deadline, now);
-        let delayed = self
-            .schedule
-            .delay(handle, entry, delay_key(at, now), Some(due));
-        if delayed.is_err() {
-            self.gate.start();
-        }
-        delayed
-    }
-
     /// Hands back a job that was settled before its handler returned.
-    fn come_late(&self, job: T, gone: Gone, permit: breaker::Permit) -> Finish<T> {
+    pub(crate) fn come_late(&self, job: T, gone: Gone, permit: breaker::Permit) -> Finish<T> {
         if !matches!(gone, Gone::Unknown) {
             self.permits.release();
             self.abandoned.fetch_sub(1, Ordering::Relaxed);
@@ -827,7 +636,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     }
 
     /// Tells the breaker how an attempt ended.
-    fn report(
+    pub(crate) fn report(
         &self,
         permit: breaker::Permit,
         verdict: Option<Verdict>,
@@ -855,12 +664,12 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     }
 
     /// Since when a job that was just claimed could run. Asked before the slot is free.
-    fn ready(&self, seen: Seen, entry: &Entry<T>) -> Instant {
+    pub(crate) fn ready(&self, seen: Seen, entry: &Entry<T>) -> Instant {
         self.terms[seen.index].ready(entry.submitted, entry.course.attempts > 0)
     }
 
     /// Settles a job that waited, whose slot is free.
-    fn complete_waiting(
+    pub(crate) fn complete_waiting(
         &self,
         handle: Handle,
         entry: Entry<T>,
@@ -920,110 +729,5 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             }
         }
         None
-    }
-
-    /// The policy of a job that was submitted so.
-    pub(crate) fn policy(&self, retry: Retry) -> Option<Policy> {
-        match retry {
-            Retry::Pool => self.retry,
-            Retry::Off => None,
-            Retry::Policy(policy) => Some(policy),
-        }
-    }
-
-    /// When a job that has had so many attempts is tried again, if at all; that is paid for then.
-    pub(crate) fn next_attempt(
-        &self,
-        policy: Policy,
-        attempts: u32,
-        total_deadline: Instant,
-        seed: u64,
-        now: Instant,
-    ) -> Option<Instant> {
-        if attempts >= policy.attempts().into() {
-            return None;
-        }
-        let at = now.saturating_add(backoff(policy, attempts, seed, now));
-        (at < total_deadline && self.ledger.budget.withdraw()).then_some(at)
-    }
-}
-
-/// The pause after so many attempts.
-fn backoff(policy: Policy, attempts: u32, seed: u64, now: Instant) -> Duration {
-    // Mixed in turn: slots and times that grow together must not cancel out.
-    let seed = mix(seed.wrapping_add(mix(now.as_micros())));
-    policy.backoff(attempts, seed.wrapping_add(attempts.into()))
-}
-
-/// The key of a delay. What would never end ends at the last moment but one.
-fn delay_key(at: Instant, now: Instant) -> Key {
-    Key::due(at.min(Instant::from_micros(u64::MAX - 1)), now)
-}
-
-/// What a pool does at its two ends.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum State {
-    /// Admits and hands out.
-    Running,
-    /// Admits; hands nothing out.
-    Paused,
-    /// Closed, with jobs that are not settled.
-    Draining,
-    /// Closed, every job settled.
-    Closed,
-}
-
-/// Why a job that was claimed does not run yet.
-enum Wait {
-    /// The rate limit has no token before this time; one may be reserved for it.
-    Token { at: Instant, reserved: bool },
-    /// The breaker is open.
-    Breaker { retry_after: Duration },
-}
-
-/// How an attempt ended.
-struct Attempt {
-    result: Settled,
-    /// What the breaker is told; `None` is that it gets its permit back.
-    verdict: Option<Verdict>,
-    may_be_retried: bool,
-}
-
-impl Attempt {
-    fn ended(outcome: Outcome, course: Course, terms: &Terms, run: Duration) -> Self {
-        let failure = |counted: bool, may_be_retried: bool| Self {
-            result: Settled::Failed(if counted {
-                Failure::Error
-            } else {
-                Failure::Ignored
-            }),
-            verdict: counted.then_some(Verdict::Failure),
-            may_be_retried,
-        };
-        match outcome {
-            Outcome::Success => Self {
-                result: Settled::Completed,
-                verdict: Some(Verdict::Success),
-                may_be_retried: false,
-            },
-            Outcome::Failure | Outcome::Ignored
-                if terms.is_lenient(course) && run >= terms.run_timeout() =>
-            {
-                Self {
-                    result: Settled::TimedOut(Phase::Run),
-                    ..failure(true, true)
-                }
-            }
-            Outcome::Failure => failure(true, true),
-            Outcome::Ignored => failure(false, true),
-            Outcome::Permanent { ignored } => failure(!ignored, false),
-            Outcome::Panic => {
-                let policy = terms.policy(course);
-                Self {
-                    result: Settled::Failed(Failure::Panic),
-                    ..failure(true, policy.is_some_and(|policy| policy.retries_panics()))
-                }
-            }
-        }
     }
 }

@@ -349,20 +349,26 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
 
     #[inline(always)]
     fn sweep_lanes(&self, index: usize) {
-        let present = |slot| self.table.state(slot).stage() == Stage::Queued;
         if self.by_ticket {
-            // Tickets wrap: of any two that wait at once the earlier is less than half a turn behind.
-            let earlier = |slot, other| {
-                let ahead = self
-                    .table
-                    .ticket(slot)
-                    .wrapping_sub(self.table.ticket(other));
-                (ahead as i32) < 0
-            };
-            self.lanes.sweep(index, present, earlier);
-        } else {
-            self.lanes.sweep(index, present, |_, _| false);
+            return self.sweep_lanes_by_ticket(index);
         }
+        let present = |slot| self.table.state(slot).stage() == Stage::Queued;
+        self.lanes.sweep(index, present, |_, _| false);
+    }
+
+    /// Not inline: the way of a pool without deadlines stays short.
+    #[inline(never)]
+    fn sweep_lanes_by_ticket(&self, index: usize) {
+        let present = |slot| self.table.state(slot).stage() == Stage::Queued;
+        // Tickets wrap: of any two that wait at once the earlier is less than half a turn behind.
+        let earlier = |slot, other| {
+            let ahead = self
+                .table
+                .ticket(slot)
+                .wrapping_sub(self.table.ticket(other));
+            (ahead as i32) < 0
+        };
+        self.lanes.sweep(index, present, earlier);
     }
 
     #[inline(always)]

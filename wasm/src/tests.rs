@@ -131,7 +131,7 @@ async fn the_classic_scenario_settles_every_job() {
         };
         assert_eq!(outcome, expected as u32, "job {token}");
     }
-    let metrics = pool.core.snapshot(clock::instant(clock::now()));
+    let metrics = pool.core.snapshot();
     assert_eq!((metrics.completed, metrics.failed), (45, 5));
     assert_eq!((metrics.queued, metrics.running), (0, 0));
 }

@@ -150,9 +150,6 @@ impl Executor {
                         self.submitter.unpark();
                     }
                 }
-                taken @ (Take::Settled(_) | Take::Delayed { .. } | Take::Stale(_)) => {
-                    panic!("no gate is shut and nobody cancels: {taken:?}")
-                }
                 Take::Empty { .. } => {
                     self.runners.fetch_sub(1, Ordering::Relaxed);
                     if !self.enlist() {
@@ -160,6 +157,7 @@ impl Executor {
                     }
                     now = self.now();
                 }
+                other => panic!("no gate is shut: {other:?}"),
             }
         }
     }
