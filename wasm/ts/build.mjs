@@ -6,23 +6,25 @@ import { mkdtempSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
+import { minified } from './minify.mjs';
 
 const source = import.meta.dirname;
 const folder = resolve(source, '..');
 const dist = resolve(process.env.WEIRPOOL_DIST ?? join(folder, 'dist'));
 mkdirSync(dist, { recursive: true });
 
-await build({
+const { outputFiles } = await build({
   entryPoints: ['index.ts', 'worker.ts', 'default-worker.ts'].map((file) => join(source, file)),
   outdir: dist,
   bundle: true,
   format: 'esm',
   target: 'es2022',
   charset: 'utf8',
-  minifySyntax: true,
   external: ['./wasm.js', './worker.js'],
   logLevel: 'warning',
+  write: false,
 });
+for (const { path, text } of outputFiles) writeFileSync(path, await minified(text));
 
 // The declarations: those that the two entries lead to.
 const all = mkdtempSync(join(tmpdir(), 'weirpool-types-'));

@@ -1,4 +1,4 @@
 import { serve } from 'weirpool/worker';
 import * as jobs from './my-jobs.ts';
 
-serve({ ...jobs });
+serve(jobs);
