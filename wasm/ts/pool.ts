@@ -2,7 +2,8 @@
 // Pool: what callers hold.
 
 import { close } from './closing.ts';
-import { Engine, type Refusing } from './engine.ts';
+import type { Refusing } from './admission.ts';
+import { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
 import { acquire } from './instance.ts';
 import { Job, Task } from './job.ts';
@@ -81,10 +82,10 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     const engine = this.#engine;
     const name = jobName(job);
     const settings = options === undefined ? undefined : jobSettings(options, engine.settings, true);
-    const task = engine.task(name);
+    const task = engine.admission.task(name);
     const promise = new Job<unknown>(task);
-    const refused = engine.admit(task, input, settings);
-    if (refused !== undefined) engine.refuse(task, refused.error);
+    const refused = engine.admission.admit(task, input, settings);
+    if (refused !== undefined) engine.admission.refuse(task, refused.error);
     return promise;
   }
 
@@ -93,12 +94,12 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   tryRun(job: string, input?: unknown, options: TryOptions = {}): Job<unknown> | Refusal {
     const engine = this.#engine;
     const settings = jobSettings(options, engine.settings, false);
-    const task = engine.task(jobName(job));
+    const task = engine.admission.task(jobName(job));
     const promise = new Job<unknown>(task);
-    const refused = engine.admit(task, input, settings);
+    const refused = engine.admission.admit(task, input, settings);
     if (refused === undefined) return promise;
     // Nobody holds the promise, and the results are of jobs that were taken.
-    engine.tellRefused(task, refused.error);
+    engine.admission.tellRefused(task, refused.error);
     return refusal(refused, task);
   }
 
@@ -108,9 +109,9 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     const engine = this.#engine;
     const name = jobName(job);
     const settings = options === undefined ? undefined : jobSettings(options, engine.settings, true);
-    const task = engine.task(name);
-    const refused = engine.admit(task, input, settings);
-    if (refused !== undefined) engine.refuse(task, refused.error);
+    const task = engine.admission.task(name);
+    const refused = engine.admission.admit(task, input, settings);
+    if (refused !== undefined) engine.admission.refuse(task, refused.error);
     return task.id;
   }
 
@@ -138,7 +139,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
 
   /** Resolves when no job is waiting, queued or running. */
   idle(): Promise<void> {
-    return this.#engine.idle();
+    return this.#engine.settlement.idle();
   }
 
   /** The metrics at this moment; those at the end, once the pool is closed. */
