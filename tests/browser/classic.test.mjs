@@ -1,8 +1,8 @@
 // The classic worker pool: its complete example runs, and each of its defects is shown to be absent.
 import assert from 'node:assert/strict';
-import { packageTests } from '../support/browser.mjs';
+import { MODES, packageTests } from '../support/browser.mjs';
 
-const test = await packageTests();
+const test = await packageTests({ modes: MODES });
 
 test('the complete example: 50 jobs at once, results as they come, a report, a graceful stop', {}, async (page) => {
   const result = await page.evaluate(async () => {
@@ -109,7 +109,7 @@ test('defect absent: half-open lets only the probes through', {}, async (page) =
     const pool = await Pool.create({ workers: 2, breaker: { consecutive: 1, pause: 100, probes: 1 } });
     await outcome(pool.run('simulate', { duration: 0, outcome: 'error' }));
     await until(() => pool.breaker.state === 'half-open');
-    const probe = pool.run('simulate', { duration: 600_000 });
+    const probe = pool.run(...long);
     await until(() => probe.state === 'running');
     const others = await Promise.all(Array.from({ length: 10 }, (_, i) => outcome(pool.run('echo', i))));
     const state = pool.breaker.state;

@@ -1,8 +1,8 @@
 // Traps and runaways: the instance is lost, the jobs are not.
 import assert from 'node:assert/strict';
-import { packageTests } from '../support/browser.mjs';
+import { MODES, packageTests } from '../support/browser.mjs';
 
-const test = await packageTests();
+const test = await packageTests({ modes: MODES });
 // A browser may report the trap itself; the pool's own report is what counts.
 const trap = { expectProblems: /unreachable|RuntimeError|trap/i };
 
@@ -118,7 +118,7 @@ test('time-outs and cancels go on across a reset', trap, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1 });
     const culprit = outcome(pool.run('simulate', { duration: 30, outcome: 'trap' }));
-    const blocker = pool.run('simulate', { duration: 600_000 });
+    const blocker = pool.run(...long);
     blocker.catch(() => {});
     const queueTimeout = pool.run('echo', 1, { queueTimeout: 600 });
     const cancelled = pool.run('echo', 2);

@@ -4,7 +4,6 @@ import type { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
 import type { Task } from './job.ts';
 import type { CloseOptions, CloseReport } from './types.ts';
-import * as glue from './wasm.js';
 
 /** Closes the pool; `last` is called when all is counted and nothing is freed yet. */
 export async function close(
@@ -24,10 +23,7 @@ export async function close(
   // Whoever still waits for room was never accepted: a drain is of accepted jobs.
   else engine.admission.endWaiting(cutOff, true);
   // Jobs that wait would never end in a paused pool.
-  if (engine.paused && engine.open > 0 && !engine.instance.broken) {
-    engine.paused = false;
-    glue.resume(engine.pool);
-  }
+  if (engine.paused && engine.open > 0 && !engine.instance.broken) engine.setPaused(false);
   await before(left(), engine.settlement.idle());
   if (engine.open > 0) aborted += engine.settlement.endAll(cutOff);
   engine.stop();

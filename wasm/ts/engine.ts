@@ -5,9 +5,11 @@ import * as glue from './wasm.js';
 import { Admission, Noted } from './admission.ts';
 import { PoolError } from './errors.ts';
 import type { Executor } from './executor.ts';
+import { Inline } from './inline.ts';
 import type { Instance } from './instance.ts';
+import { Isolated } from './isolated.ts';
 import type { Task } from './job.ts';
-import type { Settings } from './options.ts';
+import type { PoolSettings } from './options.ts';
 import { PHASE, Phase } from './record.ts';
 import { LOST, type Evacuated } from './reset.ts';
 import type { Results } from './results.ts';
@@ -26,11 +28,12 @@ export interface Corrections {
   refusedTimeout: number;
   refusedAbort: number;
   refusedInput: number;
+  workerCrashes: number;
 }
 
 export class Engine {
   readonly instance: Instance;
-  readonly settings: Settings;
+  readonly settings: PoolSettings;
   readonly admission: Admission;
   readonly settlement: Settlement;
   readonly watchdog: Watchdog;
@@ -41,7 +44,7 @@ export class Engine {
   readonly handlers = new Map<string, number>();
   readonly corrections: Corrections = {
     submitted: 0, refusedFull: 0, refusedInFlight: 0, refusedClosed: 0, refusedTimeout: 0,
-    refusedAbort: 0, refusedInput: 0,
+    refusedAbort: 0, refusedInput: 0, workerCrashes: 0,
   };
   readonly streams = new Set<Results>();
   /** Sends an event if somebody listens. Set by the pool. */
@@ -62,7 +65,7 @@ export class Engine {
   #stopped = false;
   #snapshot: ReadonlyMap<string, number> = new Map();
 
-  constructor(instance: Instance, settings: Settings) {
+  constructor(instance: Instance, settings: PoolSettings) {
     this.instance = instance;
     this.settings = settings;
     this.admission = new Admission(this);
@@ -197,6 +200,18 @@ export class Engine {
     this.afterBatch();
   }
 
+  /** Starts no more jobs, or does again. */
+  setPaused(paused: boolean): void {
+    this.paused = paused;
+    // After a reset the new memory is told.
+    if (this.instance.broken) return;
+    if (paused) glue.pause(this.pool);
+    else {
+      glue.resume(this.pool);
+      this.executor.wake();
+    }
+  }
+
   /** Counts a refusal of ours. */
   note(kind: number): void {
     if (this.pool >= 0 && !this.instance.broken) {
@@ -251,9 +266,11 @@ export class Engine {
   #attach(): void {
     this.pool = glue.pool_create(this.settings.config);
     this.table = new Table(this.instance, this.pool);
-    this.executor = new Threads(this, this.table);
+    this.executor = new EXECUTORS[this.settings.mode](this, this.table);
   }
 }
+
+const EXECUTORS = { threads: Threads, isolated: Isolated, inline: Inline };
 
 /** How long workers that did start may take to leave when others did not, in ms. */
 const START_UNDONE = 1000;

@@ -46,8 +46,8 @@ export function badData(task: Task, thrown: unknown, what = 'input'): PoolError 
   });
 }
 
-/** How a job ended that has no result. */
-export function failure(task: Task, outcome: number, table: Table, token: number): PoolError {
+/** How a job ended that has no result; `output` is its error where that is not in memory. */
+export function failure(task: Task, outcome: number, table: Table, token: number, output?: Uint8Array<ArrayBuffer>): PoolError {
   const record = table.recordOf(token);
   const who = `job ${task.id} (${task.name})`;
   const details: ErrorDetails = { jobId: task.id };
@@ -66,10 +66,16 @@ export function failure(task: Task, outcome: number, table: Table, token: number
     case Outcome.CANCELLED:
       return new PoolError('ERR_CANCELLED', `${who} was cancelled`, details);
   }
-  const description = described(table, record);
+  const description = described(output ?? table.output(record));
   const cause = reviveError(description);
   const text = description.message ?? '';
   switch (outcome) {
+    case Outcome.KILLED:
+      return lostJob(task, 'ERR_KILLED', text);
+    case Outcome.TRAPPED:
+      return lostJob(task, 'ERR_PANIC', text);
+    case Outcome.CRASHED:
+      return lostJob(task, 'ERR_WORKER_CRASHED', text);
     case Outcome.PANIC:
       return new PoolError('ERR_PANIC', `${who} panicked: ${text} (${description.location ?? 'unknown place'})`, { ...details, cause });
     case Outcome.BAD_OUTPUT:
@@ -111,9 +117,9 @@ export function stateAfter(outcome: number): JobState {
   }
 }
 
-function described(table: Table, record: number): ErrorData {
+function described(output: Uint8Array<ArrayBuffer>): ErrorData {
   try {
-    return decode(Kind.JSON, table.output(record)) as ErrorData;
+    return decode(Kind.JSON, output) as ErrorData;
   } catch {
     return { message: 'its error could not be read' };
   }

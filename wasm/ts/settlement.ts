@@ -62,8 +62,8 @@ export class Settlement {
     watchdog.expect(Math.min(grace, settings.killAfter));
   }
 
-  /** Settles a token that has come back. */
-  settle(token: number): void {
+  /** Settles a token that has come back; `output` is the job's where that is not in memory. */
+  settle(token: number, output?: Uint8Array<ArrayBuffer>): void {
     const { table } = this.#engine;
     const { i32, f64 } = table;
     const record = table.recordOf(token);
@@ -94,7 +94,7 @@ export class Settlement {
       let value: unknown;
       if (kind !== Kind.NONE) {
         try {
-          value = decode(kind, table.output(record));
+          value = decode(kind, output ?? table.output(record));
         } catch (error) {
           table.reclaim(token);
           task.state = 'failed';
@@ -107,7 +107,7 @@ export class Settlement {
       this.finish(task, true, value);
       return;
     }
-    const error = failure(task, outcome, table, token);
+    const error = failure(task, outcome, table, token, output);
     table.reclaim(token);
     task.state = stateAfter(outcome);
     this.finish(task, false, error);
@@ -177,15 +177,23 @@ export class Settlement {
     this.#engine.emit('jobstart', () => ({ id: task.id, job: task.name, worker: task.worker }));
   }
 
+  /** A job runs. */
+  started(token: number): void {
+    const { i32, tasks } = this.#engine.table;
+    const task = tasks[token];
+    if (task === undefined) return;
+    const record = this.#engine.table.recordOf(token);
+    task.worker = i32[record + R.WORKER]!;
+    task.attempt = i32[record + R.ATTEMPT]!;
+    this.#announce(task);
+  }
+
   /** A running job has passed its deadline. */
   timedOut(token: number, outcome: number): void {
     const { table } = this.#engine;
     const task = table.tasks[token];
     if (task === undefined) return;
-    const record = table.recordOf(token);
-    task.worker = table.i32[record + R.WORKER]!;
-    task.attempt = table.i32[record + R.ATTEMPT]!;
-    this.#announce(task);
+    this.started(token);
     const error = failure(task, outcome, table, token);
     table.part(task, token);
     this.#abandon(token);

@@ -15,11 +15,11 @@ export function collect(engine: Engine): PoolStats {
   const waiting = engine.admission.waiting;
   stats['submitted'] = stats['submitted']! + waiting;
   return {
-    limit: settings.workers,
+    limit: settings.workers * settings.concurrency,
     capacity: settings.capacity,
     ...stats,
     ...times,
-    mode: 'threads',
+    mode: settings.mode,
     waiting,
     activeWorkers: workers.filter((worker) => worker.state === 'busy').length,
     utilization: workers.filter((worker) => worker.state === 'busy').length / workers.length,

@@ -33,8 +33,12 @@ export class Threads implements Executor {
     const { pool } = this.#table;
     const receiver = glue.pool_start(pool);
     const { module, memory } = engine.instance;
-    this.#crew = new Crew({
+    const shared = { memory, receiver, pool, origin: performance.timeOrigin };
+    this.#crew = new Crew(engine.settings, { module, shared }, {
       started: (worker) => engine.emit('workerstart', () => ({ worker })),
+      // These two are said to executors whose workers do not share memory.
+      done: () => {},
+      failed: () => {},
       exited: (worker) => engine.emit('workerexit', () => ({ worker, reason: 'the pool was closed' })),
       crashed: (worker, message) => {
         engine.emit('workerexit', () => ({ worker, reason: message }));
@@ -43,7 +47,7 @@ export class Threads implements Executor {
         engine.instance.reset(`worker ${worker} trapped: ${message}`, culprits);
       },
     });
-    return this.#crew.start(engine.settings, { module, memory, receiver, pool });
+    return this.#crew.start();
   }
 
   wake(): void {
