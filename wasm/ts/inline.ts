@@ -92,7 +92,8 @@ export class Inline implements Executor {
   }
 
   leave(deadline: number): Promise<void> {
-    if (this.#token < 0) return Promise.resolve();
+    this.#engine.emit('workerexit', () => ({ worker: 0, reason: 'the pool was closed' }));
+    if (this.#token < 0 || this.#over) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = deadline === Infinity ? undefined : setTimeout(resolve, deadline);
       this.#left = () => {
@@ -103,11 +104,11 @@ export class Inline implements Executor {
   }
 
   terminate(): boolean {
-    // A handler that waits for something goes on, but nobody waits for it.
-    if (!this.#over) this.#engine.emit('workerexit', () => ({ worker: 0, reason: 'the pool was closed' }));
     this.#over = true;
+    // A handler that waits for something goes on, but nobody waits for it.
     this.abandon();
     this.#dispatch.stop();
+    this.#left?.();
     return false;
   }
 

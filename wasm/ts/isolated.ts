@@ -134,6 +134,7 @@ export class Isolated implements Executor {
   }
 
   leave(deadline: number): Promise<void> {
+    if (this.#over) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = deadline === Infinity ? undefined : setTimeout(resolve, deadline);
       this.#leaving = () => {
@@ -149,6 +150,11 @@ export class Isolated implements Executor {
     this.#over = true;
     this.#dispatch.stop();
     this.#crew.terminate();
+    for (const seat of this.#seats) {
+      seat.state = 'left';
+      seat.jobs.clear();
+    }
+    this.#leaving?.();
     return false;
   }
 

@@ -27,8 +27,8 @@ export class Crew {
   #handlers: string[] | undefined;
   #leaving = false;
   #allLeft: (() => void) | undefined;
-  /** End the start-ups early. */
-  readonly #abandon = new Set<(error: unknown) => void>();
+  /** Those that have not started yet. */
+  readonly #starting = new Map<number, { resolve: () => void; reject: (error: unknown) => void }>();
 
   constructor(settings: Settings, init: Pick<Init, 'module' | 'shared'>, listener: Listener) {
     this.#settings = settings;
@@ -46,7 +46,7 @@ export class Crew {
   replace(id: number): void {
     this.dismiss(id);
     this.#hire(id).catch((error: unknown) => {
-      // Unless somebody wanted it so.
+      // Unless all of them were terminated.
       if (this.#workers.length > 0) this.#listener.failed(error);
     });
   }
@@ -57,6 +57,8 @@ export class Crew {
     this.#workers[id] = undefined;
     this.#running.delete(id);
     if (worker !== undefined) end(worker);
+    // Nobody waits for it any more.
+    this.#starting.get(id)?.resolve();
   }
 
   post(id: number, message: ToWorker, transfer: Transferable[] = []): void {
@@ -87,7 +89,7 @@ export class Crew {
     for (const worker of this.#workers.splice(0)) if (worker !== undefined) end(worker);
     this.#running.clear();
     this.#allLeft?.();
-    for (const abandon of this.#abandon) abandon(loadError('the workers were terminated while they started'));
+    for (const { reject } of this.#starting.values()) reject(loadError('the workers were terminated while they started'));
     return busy;
   }
 
@@ -95,10 +97,10 @@ export class Crew {
   #hire(id: number): Promise<void> {
     const { startupTimeout, jobs } = this.#settings;
     let timer: ReturnType<typeof setTimeout> | undefined;
-    let abandon: ((error: unknown) => void) | undefined;
+    let entry: { resolve: () => void; reject: (error: unknown) => void } | undefined;
     return new Promise<void>((resolve, reject) => {
-      abandon = reject;
-      this.#abandon.add(reject);
+      entry = { resolve, reject };
+      this.#starting.set(id, entry);
       timer = setTimeout(
         () => reject(loadError(`the workers did not start within ${startupTimeout} ms: does the worker file call serve()?`)),
         startupTimeout,
@@ -146,7 +148,7 @@ export class Crew {
       worker.postMessage({ weirpool: 1, ...this.#init, worker: id, jobs } satisfies Init);
     }).finally(() => {
       clearTimeout(timer);
-      this.#abandon.delete(abandon!);
+      if (this.#starting.get(id) === entry) this.#starting.delete(id);
     });
   }
 

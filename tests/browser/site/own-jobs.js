@@ -67,6 +67,8 @@ export const jobs = {
     return 'stopped';
   },
   sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  // Brings its worker down.
+  throwsLater: () => new Promise(() => setTimeout(() => { throw new Error('too late'); })),
   // Asynchronous, and deaf to its cancellation.
   never: () => new Promise(() => {}),
 };
