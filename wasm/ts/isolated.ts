@@ -14,6 +14,9 @@ import { Crew } from './workers.ts';
  * that it was cancelled. */
 const GRACE = 250;
 
+/** The end of a job that was settled before its worker had it: nobody reads it. */
+const UNWANTED = errorAnswer(Outcome.ERROR, { message: 'the job was settled before it began' });
+
 /** A worker's side of the page. */
 interface Seat {
   state: WorkerStats['state'];
@@ -167,18 +170,24 @@ export class Isolated implements Executor {
         if (seat.state !== 'idle' || seat.jobs.size !== load) continue;
         const token = this.#dispatch.take(worker);
         if (token < 0) break deal;
-        seat.jobs.set(token, { since: performance.now(), abandoned: undefined });
+        const stay: Stay = { since: performance.now(), abandoned: undefined };
+        seat.jobs.set(token, stay);
         const order = this.#dispatch.order(token);
-        if (order instanceof Promise) void order.then((late) => this.#send(worker, late));
-        else this.#send(worker, order);
+        if (order instanceof Promise) void order.then((late) => this.#send(worker, stay, late));
+        else this.#send(worker, stay, order);
       }
     }
     this.#dispatch.drain();
   }
 
-  #send(worker: number, order: Order): void {
-    // Copying a large input takes a while: the worker, or the whole memory, may be another one by now.
-    if (this.#over || !this.#seats[worker]!.jobs.has(order.token)) return;
+  #send(worker: number, stay: Stay, order: Order): void {
+    // Copying a large input takes a while: the worker, or the whole memory, may be another one by now,
+    if (this.#over || this.#seats[worker]!.jobs.get(order.token) !== stay) return;
+    // or the job settled.
+    if (stay.abandoned !== undefined) {
+      this.#ended(worker, order.token, UNWANTED);
+      return;
+    }
     this.#crew.post(worker, { weirpool: 'job', ...order }, [order.bytes.buffer]);
   }
 
