@@ -1,8 +1,10 @@
 // The classic worker pool: its complete example runs, and each of its defects is shown to be absent.
 import assert from 'node:assert/strict';
-import { packageTests } from '../support/browser.mjs';
+import { MODES, packageTests } from '../support/browser.mjs';
 
-const test = await packageTests();
+const test = await packageTests({ modes: MODES });
+// Those that look at jobs while they run, or at the workers.
+const WORKERS = { modes: ['threads', 'isolated'] };
 
 test('the complete example: 50 jobs at once, results as they come, a report, a graceful stop', {}, async (page) => {
   const result = await page.evaluate(async () => {
@@ -41,7 +43,7 @@ test('the complete example: 50 jobs at once, results as they come, a report, a g
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });
 
-test('defect absent: stopping under running workers crashes nothing and loses no result', {}, async (page) => {
+test('defect absent: stopping under running workers crashes nothing and loses no result', WORKERS, async (page) => {
   const outcomes = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 2 });
     const jobs = Array.from({ length: 20 }, () => pool.run('simulate', { duration: 5 }));
@@ -66,7 +68,7 @@ test('defect absent: a closed queue feeds no empty jobs to the workers', {}, asy
   assert.deepEqual([started, completed, results], [3, 3, 3]);
 });
 
-test('defect absent: the wait for the workers ends, and they are gone', {}, async (page) => {
+test('defect absent: the wait for the workers ends, and they are gone', WORKERS, async (page) => {
   const before = await page.evaluate(async () => {
     globalThis.pool = await Pool.create({ workers: 3 });
     await pool.run('echo', 1);
@@ -78,7 +80,7 @@ test('defect absent: the wait for the workers ends, and they are gone', {}, asyn
   assert.equal(page.workers().length, 0);
 });
 
-test('defect absent: completed, active and the mean time are kept up to date', {}, async (page) => {
+test('defect absent: completed, active and the mean time are kept up to date', WORKERS, async (page) => {
   const { during, after } = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 2 });
     const busy = await occupy(pool, 2);
@@ -109,7 +111,7 @@ test('defect absent: half-open lets only the probes through', {}, async (page) =
     const pool = await Pool.create({ workers: 2, breaker: { consecutive: 1, pause: 100, probes: 1 } });
     await outcome(pool.run('simulate', { duration: 0, outcome: 'error' }));
     await until(() => pool.breaker.state === 'half-open');
-    const probe = pool.run('simulate', { duration: 600_000 });
+    const probe = pool.run(...long);
     await until(() => probe.state === 'running');
     const others = await Promise.all(Array.from({ length: 10 }, (_, i) => outcome(pool.run('echo', i))));
     const state = pool.breaker.state;
@@ -132,7 +134,7 @@ test('defect absent: a success while closed clears the count of failures', {}, a
   assert.deepEqual(states, [...Array(8).fill('closed'), 'open']);
 });
 
-test('defect absent: a late result does not count for a later period of the breaker', {}, async (page) => {
+test('defect absent: a late result does not count for a later period of the breaker', WORKERS, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 2, breaker: { consecutive: 1, pause: 20, probes: 1 } });
     const early = pool.run('simulate', { duration: 1500 }); // starts while closed, succeeds while half-open

@@ -1,13 +1,13 @@
 // The gates: each refusal by its code, with when to come back, without touching what it has no business with.
 import assert from 'node:assert/strict';
-import { packageTests } from '../support/browser.mjs';
+import { MODES, packageTests } from '../support/browser.mjs';
 
-const test = await packageTests();
+const test = await packageTests({ modes: MODES });
 
 test('a full queue refuses with ERR_QUEUE_FULL, exactly at its capacity', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 2, queue: { capacity: 5 } });
-    const busy = await occupy(pool, 2);
+    const busy = await occupy(pool, most(2));
     const jobs = Array.from({ length: 12 }, (_, i) => pool.run('echo', i));
     const refusal = pool.tryRun('echo', 1);
     const outcomes = Promise.all(jobs.map((job) => outcome(job)));
@@ -138,8 +138,8 @@ test('a refusal further on gives the rate token back', {}, async (page) => {
 
 test('the limit of jobs in flight holds, and falls with each end', {}, async (page) => {
   const result = await page.evaluate(async () => {
-    const pool = await Pool.create({ workers: 2, maxInFlight: 3 });
-    const busy = await occupy(pool, 2);
+    const pool = await Pool.create({ workers: 2, maxInFlight: most(2) + 1 });
+    const busy = await occupy(pool, most(2));
     const third = pool.run('echo', 'third');
     const refused = await outcome(pool.run('echo', 'fourth'));
     const refusal = pool.tryRun('echo', 'fourth');
@@ -256,7 +256,7 @@ test('refusals, cancels and queue time-outs teach the breaker nothing', {}, asyn
 test('run time-outs do count as failures of the breaker', {}, async (page) => {
   const state = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1, breaker: { consecutive: 2, pause: 60_000 } });
-    for (let i = 0; i < 2; i++) await outcome(pool.run('simulate', { duration: 600_000 }, { timeout: 10 }));
+    for (let i = 0; i < 2; i++) await outcome(pool.run(...long, { timeout: 10 }));
     return pool.breaker.state;
   });
   assert.equal(state, 'open');
@@ -295,7 +295,7 @@ test('inputs that cannot travel are ERR_DATA, and nothing is lost', {}, async (p
       'throwing toJSON': { toJSON() { throw new Error('no'); } }, 'toJSON to nothing': { toJSON: () => undefined },
       'throwing getter': { get x() { throw new Error('no'); } }, 'revoked proxy': revoked.proxy,
       'detached bytes': detached, 'detached buffer': detached.buffer, 'other numbers': new Float64Array(2), view: new DataView(new ArrayBuffer(8)),
-      'shared buffer': new SharedArrayBuffer(8), promise: Promise.resolve(1), map: new Map([[1, 2]]),
+      'shared buffer': sharedBuffer(), promise: Promise.resolve(1), map: new Map([[1, 2]]),
     };
     const outcomes = {};
     for (const [name, input] of Object.entries(inputs)) outcomes[name] = await outcome(() => pool.run('echo', input));
@@ -372,7 +372,7 @@ test('wrong pool options are a TypeError or a RangeError', {}, async (page) => {
       [{ breaker: { lease: -1 } }, range],
       [{ timeout: -1 }, range], [{ timeout: NaN }, both], [{ timeout: '5' }, type], [{ queueTimeout: -1 }, range],
       [{ totalTimeout: '1' }, type], [{ killAfter: -1 }, range], [{ killAfter: '1' }, type], [{ startupTimeout: -1 }, range],
-      [{ startupTimeout: '1' }, type], [{ createWorker: 5 }, type], [{ jobs: './jobs.js' }, type], [{ jobs: [5] }, type],
+      [{ startupTimeout: '1' }, type], [{ createWorker: 5 }, type], [{ handlers: {} }, type], [{ concurrency: 0 }, range], [{ concurrency: '2' }, type], [{ jobs: './jobs.js' }, type], [{ jobs: [5] }, type],
       [{ wasmUrl: 5 }, type], [{ workerUrl: {} }, type], [{ mode: 'fast' }, both], [{ mode: 1 }, type],
     ];
     const wrong = [];

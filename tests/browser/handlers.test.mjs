@@ -1,8 +1,8 @@
 // A caller's own JavaScript handlers, by `serve` in the caller's own worker file and by the `jobs` option.
 import assert from 'node:assert/strict';
-import { packageTests } from '../support/browser.mjs';
+import { MODES, packageTests } from '../support/browser.mjs';
 
-const test = await packageTests();
+const test = await packageTests({ modes: MODES });
 
 test('own handlers take and return every kind of value, beside the built-ins', {}, async (page) => {
   const result = await page.evaluate(async () => {
@@ -58,18 +58,25 @@ test('a handler that throws keeps name, message, code and own fields', {}, async
   assert.equal(after.value, 'ON');
 });
 
-test('results that cannot travel, promises included, fail that job and no other', {}, async (page) => {
+test('results that cannot travel fail that job and no other; a promise is one in threads mode alone', {}, async (page, { mode }) => {
   const { outcomes, stats, after } = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
     const outcomes = {};
     for (const name of ['later', 'laterFails', 'func', 'big', 'cycle']) outcomes[name] = await outcome(pool.run(name, 1));
     return { outcomes, stats: pool.stats(), after: await outcome(pool.run('upper', 'on')) };
   });
-  for (const [name, { error }] of Object.entries(outcomes)) {
-    assert.match(error?.code ?? 'none', /^ERR_(DATA|JOB_FAILED|UNSUPPORTED)$/, name);
+  const { later, laterFails, ...others } = outcomes;
+  if (mode === 'threads') {
+    for (const { error } of [later, laterFails]) assert.equal(error?.code, 'ERR_UNSUPPORTED');
+    assert.match(JSON.stringify(later.error), /promise/, 'says that a promise came back');
+  } else {
+    assert.equal(later.value, 1);
+    assert.deepEqual([laterFails.error?.code, laterFails.error?.cause?.message], ['ERR_JOB_FAILED', 'lost']);
+  }
+  for (const [name, { error }] of Object.entries(others)) {
+    assert.equal(error?.code, 'ERR_DATA', name);
     assert.ok(error.message.length > 0 || error.cause?.message.length > 0);
   }
-  assert.match(JSON.stringify(outcomes.later.error), /promise|async/i, 'says that a promise came back');
   assert.equal(stats.resets, 0);
   assert.equal(after.value, 'ON');
 });
@@ -77,10 +84,11 @@ test('results that cannot travel, promises included, fail that job and no other'
 test('a running handler sees its cancellation, its time-out, and its context', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
-    const cancelled = pool.run('untilCancelled', null);
+    const told = mode === 'inline' ? 'hold' : 'untilCancelled';
+    const cancelled = pool.run(told, null);
     await until(() => cancelled.state === 'running');
     cancelled.cancel();
-    const outcomes = [await outcome(cancelled), await outcome(pool.run('untilCancelled', null, { timeout: 50 }))];
+    const outcomes = [await outcome(cancelled), await outcome(pool.run(told, null, { timeout: 50 }))];
     const free = await outcome(pool.run('upper', 'free'));
     const bounded = await within(pool.run('context', null, { timeout: 60_000 }));
     const unbounded = await within(pool.run('context', null));

@@ -1,8 +1,8 @@
 // Each way a job can end, seen by its code, its counter, and what is left usable afterwards.
 import assert from 'node:assert/strict';
-import { packageTests } from '../support/browser.mjs';
+import { MODES, packageTests } from '../support/browser.mjs';
 
-const test = await packageTests();
+const test = await packageTests({ modes: MODES });
 
 test('a failing job rejects with ERR_JOB_FAILED and its own error as the cause', {}, async (page) => {
   const { failed, isError, id, stats, after } = await page.evaluate(async () => {
@@ -95,7 +95,7 @@ test('churn of submit and cancel behind a waiting head does not use the queue up
 test('a running job is cancelled at once, and its worker is free soon after', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1 });
-    const job = pool.run('simulate', { duration: 600_000 });
+    const job = pool.run(...long);
     await until(() => job.state === 'running');
     const accepted = job.cancel();
     const cancelled = await outcome(job);
@@ -118,7 +118,7 @@ test('an abort signal rejects with its own reason: before, while queued, while r
     const before = await same(pool.run('echo', 1, { signal: AbortSignal.abort(reason) }), reason);
 
     const running = new AbortController();
-    const job = pool.run('simulate', { duration: 600_000 }, { signal: running.signal });
+    const job = pool.run(...long, { signal: running.signal });
     await until(() => job.state === 'running');
     const queued = new AbortController();
     const waiting = pool.run('echo', 2, { signal: queued.signal });
@@ -148,9 +148,9 @@ test('time-outs end a job in each phase, and the worker is free again', {}, asyn
     const queue = await outcome(pool.run('echo', 1, { queueTimeout: 30 }));
     const totalQueued = await outcome(pool.run('echo', 1, { totalTimeout: 30 }));
     await busy.release();
-    const run = await outcome(pool.run('simulate', { duration: 600_000 }, { timeout: 30 }));
-    const total = await outcome(pool.run('simulate', { duration: 600_000 }, { totalTimeout: 60 }));
-    const earlier = await outcome(pool.run('simulate', { duration: 600_000 }, { timeout: 30, totalTimeout: 30_000 }));
+    const run = await outcome(pool.run(...long, { timeout: 30 }));
+    const total = await outcome(pool.run(...long, { totalTimeout: 60 }));
+    const earlier = await outcome(pool.run(...long, { timeout: 30, totalTimeout: 30_000 }));
     const inTime = await outcome(pool.run('echo', 'in time', { timeout: 10_000, queueTimeout: 10_000, totalTimeout: 10_000 }));
     await until(() => pool.stats().abandoned === 0, 'the handlers have returned');
     return { queue, totalQueued, run, total, earlier, inTime, stats: pool.stats(), law: law(pool.stats()) };
@@ -168,9 +168,9 @@ test('time-outs end a job in each phase, and the worker is free again', {}, asyn
 test("the pool's own time-outs hold for every job, a job's own go first", {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1, timeout: 50, queueTimeout: 20 });
-    const long = { duration: 600_000 };
-    const run = await outcome(pool.run('simulate', long));
-    const busy = pool.run('simulate', long, { timeout: 1500 });
+    const run = await outcome(pool.run(...long));
+    await within(pool.run('echo', 'free again', { queueTimeout: Infinity }));
+    const busy = pool.run(...long, { timeout: 1500 });
     busy.catch(() => {});
     await until(() => busy.state === 'running');
     const queue = await outcome(pool.run('echo', 1));

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { packageTests } from '../support/browser.mjs';
 
 const test = await packageTests();
-const notIsolated = await packageTests({ isolated: false });
+const notIsolated = await packageTests({ modes: ['isolated'] });
 const noWorkers = await packageTests({
   policy: "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'none'; connect-src 'self'",
 });
@@ -19,14 +19,54 @@ test('a good pool says its mode and why', {}, async (page) => {
   assert.equal(result.workers, result.wanted);
 });
 
-notIsolated('without the isolation headers create rejects with ERR_UNSUPPORTED at once', {}, async (page) => {
-  const outcomes = await page.evaluate(async () => [
-    await outcome(Pool.create(), 1000), await outcome(Pool.create({ mode: 'threads' }), 1000),
-  ]);
-  for (const { error } of outcomes) {
-    assert.equal(error?.code, 'ERR_UNSUPPORTED');
-    assert.match(error.message, /isolat/i, 'the message says what is missing');
+notIsolated('without the isolation headers the pool is isolated, and says which headers to add', {}, async (page) => {
+  const { mode, reason, stats, value, threads } = await page.evaluate(async () => {
+    const pool = await within(Pool.create({ workers: 2 }));
+    const value = await within(pool.run('sha256', 'abc'));
+    return { mode: pool.mode, reason: pool.reason, stats: pool.stats().mode, value, threads: await outcome(Pool.create({ mode: 'threads' }), 1000) };
+  });
+  assert.deepEqual([mode, stats], ['isolated', 'isolated']);
+  for (const header of ['Cross-Origin-Opener-Policy: same-origin', 'Cross-Origin-Embedder-Policy: require-corp']) {
+    assert.ok(reason.includes(header), reason);
+    assert.ok(threads.error.message.includes(header));
   }
+  assert.match(value, /^ba7816bf/);
+  assert.equal(threads.error.code, 'ERR_UNSUPPORTED', 'what is asked for is not replaced');
+});
+
+notIsolated('without workers the pool runs inline, and says so', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    delete globalThis.Worker;
+    const pool = await within(Pool.create({ workers: 4 }));
+    const value = await within(pool.run('sha256', 'abc'));
+    const others = [];
+    for (const options of [{ mode: 'threads' }, { mode: 'isolated' }, { killAfter: 1000 }, { killGrace: 1000 }])
+      others.push((await outcome(Pool.create(options), 1000)).error?.code);
+    return { mode: pool.mode, reason: pool.reason, workers: pool.stats().workers.length, value, others };
+  });
+  assert.deepEqual([result.mode, result.reason, result.workers], ['inline', 'there are no web workers here', 1]);
+  assert.match(result.value, /^ba7816bf/);
+  assert.deepEqual(result.others, Array(4).fill('ERR_UNSUPPORTED'));
+});
+
+test('each mode can be asked for where the page allows all', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pools = await within(Promise.all(['threads', 'isolated', 'inline'].map((mode) => Pool.create({ mode, workers: 1 }))));
+    return { echoes: await within(Promise.all(pools.map((pool) => pool.run('echo', pool.mode)))), reasons: pools.map((pool) => pool.reason.length > 0) };
+  });
+  assert.deepEqual(result.echoes, ['threads', 'isolated', 'inline']);
+  assert.deepEqual(result.reasons, [true, true, true]);
+});
+
+notIsolated('inline handlers that do not load are ERR_WORKER_LOAD', { expectProblems: /404/ }, async (page) => {
+  const codes = await page.evaluate(async () => {
+    const wrong = [() => import('/no-such-jobs.js'), async () => 5, () => new Promise(() => {}), async () => ({ job: 5 })];
+    const codes = [];
+    for (const handlers of wrong) codes.push((await outcome(Pool.create({ mode: 'inline', handlers, startupTimeout: 300 }), 5000)).error?.code);
+    codes.push((await outcome(Pool.create({ mode: 'inline', handlers: async () => ({ echo: () => 1 }) }))).error?.name);
+    return codes;
+  });
+  assert.deepEqual(codes, [...Array(4).fill('ERR_WORKER_LOAD'), 'TypeError']);
 });
 
 noWorkers('a policy that forbids workers is ERR_WORKER_LOAD', { expectProblems: /Content.Security.Policy|Refused/i }, async (page) => {
@@ -47,7 +87,7 @@ for (const [name, path] of [
   ['that is not JavaScript', '/syntax-error-worker.js'],
   ['that is a page', '/index.html'],
 ]) {
-  test(`a worker file ${name} is ERR_WORKER_LOAD, by createWorker and by workerUrl`, broken, async (page) => {
+  test(`a worker file ${name} is ERR_WORKER_LOAD, by createWorker and by workerUrl`, { ...broken, modes: ['threads', 'isolated'] }, async (page) => {
     const result = await page.evaluate(async (path) => {
       const byFunction = await outcome(Pool.create({ workers: 2, createWorker: moduleWorker(path) }), 5000);
       const byUrl = await outcome(Pool.create({ workers: 2, workerUrl: path }), 5000);
@@ -60,7 +100,7 @@ for (const [name, path] of [
   });
 }
 
-test('a worker that never answers is given up at startupTimeout', {}, async (page) => {
+test('a worker that never answers is given up at startupTimeout', { modes: ['threads', 'isolated'] }, async (page) => {
   const result = await page.evaluate(async () => {
     const silent = await outcome(Pool.create({ workers: 1, createWorker: moduleWorker('/silent-worker.js'), startupTimeout: 300 }), 5000);
     const pool = await within(Pool.create({ workers: 1 }));

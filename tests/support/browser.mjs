@@ -99,30 +99,33 @@ export async function traced(page, body, { byDriver = false } = {}) {
   return { result, processor: longest('tdur'), wall: longest('dur') };
 }
 
+/** Every mode; the first is that of a page with the isolation headers. */
+export const MODES = ['threads', 'isolated', 'inline'];
+
 /**
- * One server, one browser and the package for a test file. The returned function defines a test that gets a
- * fresh page with the helpers of `site/harness.js` as globals, and that fails on whatever goes wrong on the page;
- * a test that provokes such a thing names it in `expectProblems`.
+ * One browser and the package for a test file. The returned function defines a test that gets a fresh page with the
+ * helpers of `site/harness.js` as globals, once for each of `modes` (its own, or those of the file), and that fails on
+ * whatever goes wrong on the page; a test that provokes such a thing names it in `expectProblems`.
  */
-export async function packageTests(serverOptions = {}) {
+export async function packageTests({ modes: usual = ['threads'], ...serverOptions } = {}) {
   assert.ok(existsSync(join(packageFolder, 'index.js')), `missing ${packageFolder}: run \`cargo xtask build\` first`);
   const uploads = new Map();
-  const server = await serve(
-    { '/': site, '/weirpool/': packageFolder },
-    { ...serverOptions, routes: dataRoutes(uploads) },
-  );
+  const start = (options) =>
+    serve({ '/': site, '/weirpool/': packageFolder }, { ...options, ...serverOptions, routes: dataRoutes(uploads) });
+  const [withHeaders, without] = [await start({}), await start({ isolated: false })];
   const browser = await launch();
   after(async () => {
     await browser.close();
-    await server.close();
+    await Promise.all([withHeaders.close(), without.close()]);
   });
 
-  return (name, { expectProblems, timeout = 60_000 } = {}, body) =>
-    test(name, { timeout }, async (t) => {
-      const page = await open(browser, `${server.origin}/index.html`);
+  return (name, { expectProblems, timeout = 60_000, modes = usual } = {}, body) =>
+    modes.forEach((mode) => test(modes.length > 1 ? `${name} (${mode})` : name, { timeout }, async (t) => {
+      const { origin } = mode === 'threads' ? withHeaders : without;
+      const page = await open(browser, `${origin}/index.html?mode=${mode}`);
       try {
         await page.waitForFunction('globalThis.harness !== undefined');
-        await body(page, { uploads, diagnostic: (text) => t.diagnostic(text) });
+        await body(page, { mode, uploads, diagnostic: (text) => t.diagnostic(text) });
         const unexpected = page.problems.filter((problem) => !expectProblems?.test(problem));
         assert.deepEqual(unexpected, [], 'something went wrong on the page');
       } catch (error) {
@@ -132,5 +135,5 @@ export async function packageTests(serverOptions = {}) {
       } finally {
         await page.context().close();
       }
-    });
+    }));
 }

@@ -15,7 +15,7 @@ use weirpool_core::rate::Quota;
 
 use crate::pool::{Activity, Cancelled, MAX_WORKERS, SharedPool, WorkerState};
 use crate::record::{INLINE_BYTES, Record, Token};
-use crate::{clock, handlers, heap, panic, threads};
+use crate::{clock, handlers, heap, panic, solo, threads};
 
 /// The pools of this memory, by number. Written by the page's thread alone.
 static POOLS: [AtomicPtr<SharedPool>; 64] = [const { AtomicPtr::new(ptr::null_mut()) }; 64];
@@ -43,7 +43,8 @@ pub fn handler_names() -> String {
     names.join(",")
 }
 
-/// Makes a pool of `workers` workers; the numbers of `config` are listed in `glue.d.ts`.
+/// Makes a pool of `workers` threads; without any, the page hands its jobs out. The numbers of `config` are listed
+/// in `glue.d.ts`.
 #[wasm_bindgen]
 pub fn pool_create(config: Vec<f64>) -> Result<u32, JsError> {
     let (config, workers) = read_config(&config)?;
@@ -85,8 +86,8 @@ fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
     // -1 stands for none.
     let some = |number: f64| (number >= 0.0).then_some(number);
     let duration = |us: f64| core::time::Duration::from_micros(us as u64);
-    if !(1.0..=MAX_WORKERS as f64).contains(&workers) {
-        return Err(JsError::new("workers must be from 1 to 64"));
+    if !(0.0..=MAX_WORKERS as f64).contains(&workers) {
+        return Err(JsError::new("workers must be at most 64"));
     }
     let rate = match some(rate_limit) {
         None => None,
@@ -111,7 +112,7 @@ fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
     let config = Config {
         capacity: capacity as usize,
         limit: limit as u16,
-        most_running: MAX_WORKERS as u16,
+        most_running: (limit as u16).max(MAX_WORKERS as u16),
         ageing: some(ageing).map(duration),
         max_in_flight: some(max_in_flight).map(|n| n as u32),
         rate,
@@ -339,6 +340,38 @@ pub fn ledger(number: u32) -> Vec<u32> {
 #[wasm_bindgen]
 pub fn recovered(number: u32) {
     pool(number).core.recovered();
+}
+
+/// Takes the next job for a worker that does not share this memory: its token, or -1 when there is none now.
+#[wasm_bindgen]
+pub fn hand_out(number: u32, worker: u16) -> i32 {
+    pool(number)
+        .hand_out(worker)
+        .map_or(-1, |token| token as i32)
+}
+
+/// Ends a job that was handed out, in the way that the page wrote into its record.
+#[wasm_bindgen]
+pub fn hand_in(number: u32, token: Token) {
+    pool(number).hand_in(token);
+}
+
+/// The address of the record by which this instance runs built-in jobs for a pool in another memory.
+#[wasm_bindgen]
+pub fn solo_record() -> u32 {
+    ptr::from_ref(&solo::RECORD).addr() as u32
+}
+
+/// Runs the job in that record; `remaining` is the time left to it in µs, `may_block` whether this thread may sleep.
+#[wasm_bindgen]
+pub fn solo_run(remaining: f64, attempt: u32, may_block: bool) {
+    solo::run(remaining, attempt, may_block);
+}
+
+/// Frees the output of that job.
+#[wasm_bindgen]
+pub fn solo_clear() {
+    solo::clear();
 }
 
 /// Enters the pool as a worker; returns when the pool was stopped.

@@ -9,6 +9,8 @@ pub struct Context<'a> {
     /// µs on the page's clock.
     pub(crate) deadline: f64,
     pub(crate) attempt: u32,
+    /// Whether this thread may sleep; the page's may not.
+    pub(crate) may_block: bool,
 }
 
 impl Context<'_> {

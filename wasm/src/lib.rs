@@ -3,6 +3,7 @@
 //! - [`handlers`], [`Value`], [`Context`], [`JobError`]: what a job is to the function that runs it.
 //! - `record`, `list`: a job's place in shared memory and how it comes back to the page.
 //! - `pool`, `runner`, `threads`: the pool, the task that works for it, the threads under it.
+//! - `handout`, `solo`: the two ends of a job that runs outside the pool's memory.
 //! - `heap`, `clock`, `panic`: allocation without a lock on the page, time, caught panics.
 //! - `stats`: the metrics as numbers with names.
 //! - `api`: what the page and the workers call.
@@ -17,6 +18,8 @@ mod clock;
 mod context;
 pub mod handlers;
 #[cfg(target_arch = "wasm32")]
+mod handout;
+#[cfg(target_arch = "wasm32")]
 mod heap;
 pub mod list;
 #[cfg(target_arch = "wasm32")]
@@ -27,6 +30,8 @@ mod pool;
 mod record;
 #[cfg(target_arch = "wasm32")]
 mod runner;
+#[cfg(target_arch = "wasm32")]
+mod solo;
 #[cfg(target_arch = "wasm32")]
 mod stats;
 #[cfg(all(test, target_arch = "wasm32"))]

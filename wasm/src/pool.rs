@@ -9,6 +9,7 @@ use weirpool_core::pool::{
 };
 use weirpool_core::time::Instant;
 
+use crate::handout::HandedOut;
 use crate::list::TakeAllList;
 use crate::record::{Fields, OutcomeCode, Phase, Record, Token};
 use crate::threads::Threads;
@@ -38,6 +39,7 @@ pub struct SharedPool {
     /// What each worker is at, for the page's watchdog.
     pub workers: Box<[WorkerState]>,
     pub threads: Threads,
+    pub handed_out: HandedOut,
     /// Which token holds a slot of the core. Written and read by the page's thread alone.
     token_of_slot: Box<[AtomicU32]>,
 }
@@ -100,6 +102,7 @@ impl SharedPool {
             runners: Apart(AtomicU32::new(0)),
             workers: (0..workers).map(|_| WorkerState::default()).collect(),
             threads: Threads::new(),
+            handed_out: HandedOut::new(),
             token_of_slot: (0..SLOTS).map(|_| AtomicU32::new(0)).collect(),
         })
     }
@@ -237,6 +240,12 @@ impl SharedPool {
 
     /// Sends a settled job back to the page. The caller holds its token.
     pub fn settle(&self, completion: Completion<Token>) {
+        self.note_end(&completion);
+        self.give_back(completion.job);
+    }
+
+    /// Writes into the record how its job ended. The caller holds the token.
+    pub fn note_end(&self, completion: &Completion<Token>) {
         let token = completion.job;
         let record = &self.records[token as usize];
         // SAFETY: the caller holds the token.
@@ -256,7 +265,6 @@ impl SharedPool {
         fields.run = completion.run.as_micros() as f64;
         fields.total = completion.total.as_micros() as f64;
         fields.attempt = completion.attempt;
-        self.give_back(token);
     }
 
     /// Sends a token back to the page whose job was settled before.

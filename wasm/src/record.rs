@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use core::{ptr, slice};
 use std::borrow::Cow;
 
-use weirpool_core::pool::Handle;
+use weirpool_core::pool::{Handle, Running};
 
 use crate::list::TakeAllList;
 use crate::value::{Kind, Value};
@@ -130,12 +130,20 @@ pub enum OutcomeCode {
     BadOutput = 9,
     /// The input was not what the handler takes; the output is the error as JSON.
     BadInput = 10,
+    /// The worker was killed while it ran this job. This and the next two are written by the page alone, for jobs
+    /// that it has handed out.
+    #[expect(dead_code)]
+    Killed = 11,
+    /// The job brought its worker down.
+    Trapped = 12,
+    /// The job was lost with its worker, through no fault of its own.
+    Crashed = 13,
 }
 
 impl Record {
     pub const INLINE_OFFSET: usize = offset_of!(Record, inline);
 
-    pub fn new() -> Self {
+    pub const fn new() -> Self {
         Self {
             next: UnsafeCell::new(0),
             phase: AtomicU32::new(Phase::Free as u32),
@@ -201,6 +209,18 @@ impl Record {
 
     pub fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u32, Ordering::Release);
+    }
+
+    /// Notes who runs the job since `now` (µs).
+    ///
+    /// # Safety
+    /// As [`Self::fields`].
+    pub unsafe fn begin(&self, running: &Running<Token>, now: f64) {
+        // SAFETY: by the caller's promise.
+        let fields = unsafe { self.fields() };
+        fields.started = now;
+        fields.worker = u32::from(running.worker().0);
+        fields.attempt = running.attempt();
     }
 
     /// Tells the running handler that nobody waits for it any more.

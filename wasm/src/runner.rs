@@ -73,18 +73,14 @@ fn run_job(
     let deadline = running
         .deadline()
         .map_or(f64::INFINITY, |at| at.as_micros() as f64);
-    {
-        // SAFETY: the token was taken from the queue: it is ours until it is given back.
-        let fields = unsafe { record.fields() };
-        fields.started = now;
-        fields.worker = u32::from(threads::worker());
-        fields.attempt = running.attempt();
-    }
+    // SAFETY: the token was taken from the queue: it is ours until it is given back.
+    unsafe { record.begin(&running, now) };
     let context = Context {
         cancelled: &|| record.is_cancelled() || pool.halt.load(Ordering::Relaxed) != 0,
         now: clock::now,
         deadline,
         attempt: running.attempt(),
+        may_block: true,
     };
     IN_JOB.set(true);
     let outcome = execute(record, token, &context);
@@ -95,8 +91,8 @@ fn run_job(
     Some(end)
 }
 
-/// Runs the job's handler and writes what came of it into the record.
-fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome {
+/// Runs the job's handler and writes what came of it into the record, whose token is the caller's.
+pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome {
     // SAFETY: the token is ours, and no other borrow of the fields is alive.
     let number = unsafe { record.fields() }.handler as usize;
     let Some((_, handler)) = BUILT_IN.get(number) else {

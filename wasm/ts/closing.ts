@@ -4,7 +4,6 @@ import type { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
 import type { Task } from './job.ts';
 import type { CloseOptions, CloseReport } from './types.ts';
-import * as glue from './wasm.js';
 
 /** Closes the pool; `last` is called when all is counted and nothing is freed yet. */
 export async function close(
@@ -19,21 +18,18 @@ export async function close(
     new PoolError('ERR_POOL_CLOSED', `the pool was closed before job ${task.id} (${task.name}) ended`, { jobId: task.id });
   engine.closed ??= new PoolError('ERR_POOL_CLOSED', 'the pool is closed');
   let aborted = 0;
-  if (mode === 'abort') aborted += engine.endAll(cutOff);
-  else if (mode === 'cancel-queued') aborted += engine.endQueued(cutOff);
+  if (mode === 'abort') aborted += engine.settlement.endAll(cutOff);
+  else if (mode === 'cancel-queued') aborted += engine.settlement.endQueued(cutOff);
   // Whoever still waits for room was never accepted: a drain is of accepted jobs.
-  else engine.endWaiting(cutOff, true);
+  else engine.admission.endWaiting(cutOff, true);
   // Jobs that wait would never end in a paused pool.
-  if (engine.paused && engine.open > 0 && !engine.instance.broken) {
-    engine.paused = false;
-    glue.resume(engine.pool);
-  }
-  await before(left(), engine.idle());
-  if (engine.open > 0) aborted += engine.endAll(cutOff);
+  if (engine.paused && engine.open > 0 && !engine.instance.broken) engine.setPaused(false);
+  await before(left(), engine.settlement.idle());
+  if (engine.open > 0) aborted += engine.settlement.endAll(cutOff);
   engine.stop();
-  await engine.crew?.leave(left());
-  engine.drain();
-  const terminated = engine.crew?.size ?? 0;
+  await engine.executor.leave(left());
+  engine.executor.drain();
+  const terminated = engine.executor.size;
   last();
   engine.dispose();
   return {

@@ -22,15 +22,11 @@ export class RecordContext implements Context {
   readonly #now: () => number;
 
   constructor(i32: Int32Array, f64: Float64Array, record: number, now: () => number) {
-    const floats = record >> 1;
     this.#i32 = i32;
     this.#record = record;
     this.#now = now;
     this.attempt = i32[record + ATTEMPT]!;
-    this.#deadline = Math.min(
-      f64[floats + STARTED]! + f64[floats + RUN_TIMEOUT]!,
-      f64[floats + SUBMITTED]! + f64[floats + TOTAL_TIMEOUT]!,
-    );
+    this.#deadline = deadlineOf(f64, record);
   }
 
   get cancelled(): boolean {
@@ -40,4 +36,13 @@ export class RecordContext implements Context {
   get remaining(): number {
     return Math.max(0, (this.#deadline - this.#now()) / 1000);
   }
+}
+
+/** The deadline of the running job whose record begins at this word, in µs on the page's clock. */
+export function deadlineOf(f64: Float64Array, record: number): number {
+  const floats = record >> 1;
+  return Math.min(
+    f64[floats + STARTED]! + f64[floats + RUN_TIMEOUT]!,
+    f64[floats + SUBMITTED]! + f64[floats + TOTAL_TIMEOUT]!,
+  );
 }

@@ -3,6 +3,7 @@
 
 import { macrotask, SLICE } from './macrotask.ts';
 import { NEXT } from './record.ts';
+import type { Table } from './table.ts';
 
 /** Jobs settled between two looks at the clock. */
 const BATCH = 32;
@@ -30,22 +31,12 @@ export class Completions {
   #settling = false;
   #stopped = false;
 
-  /** `head`, `doorbell`, `records` and `stride` count 32-bit words. */
-  constructor(
-    words: Int32Array,
-    head: number,
-    doorbell: number,
-    records: number,
-    stride: number,
-    settle: (token: number) => void,
-    batchEnd: () => void,
-    busy: () => boolean,
-  ) {
-    this.#words = words;
-    this.#head = head;
-    this.#doorbell = doorbell;
-    this.#records = records;
-    this.#stride = stride;
+  constructor(table: Table, settle: (token: number) => void, batchEnd: () => void, busy: () => boolean) {
+    this.#words = table.i32;
+    this.#head = table.completions;
+    this.#doorbell = table.doorbell;
+    this.#records = table.records;
+    this.#stride = table.stride;
     this.#settle = settle;
     this.#batchEnd = batchEnd;
     this.#busy = busy;

@@ -78,7 +78,7 @@ const KNOWN: Record<string, new (message?: string) => Error> = {
   EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError,
 };
 
-/** Describes what a handler threw. */
+/** Describes what was thrown. */
 export function describeError(thrown: unknown): ErrorData {
   if (!(thrown instanceof Error)) {
     return { name: 'Error', message: typeof thrown === 'string' ? thrown : `threw ${show(thrown)}` };
@@ -97,6 +97,15 @@ export function describeError(thrown: unknown): ErrorData {
   }
   if (Object.keys(data).length > 0) description.data = data;
   return description;
+}
+
+/** Even an error whose fields throw when they are read is described. */
+export function describe(thrown: unknown): ErrorData {
+  try {
+    return describeError(thrown);
+  } catch {
+    return { name: 'Error', message: 'the handler threw something that cannot be described' };
+  }
 }
 
 /** Makes the error anew on the other side. */

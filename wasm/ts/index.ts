@@ -4,6 +4,7 @@ export { Pool } from './pool.ts';
 export type { RunArguments } from './pool.ts';
 export type { Job } from './job.ts';
 export type { Results } from './results.ts';
+export type { Mode } from './mode.ts';
 export { PoolError } from './errors.ts';
 export type { ErrorCode } from './errors.ts';
 export type {

@@ -5,6 +5,7 @@ import init, * as glue from './wasm.js';
 import { PoolError } from './errors.ts';
 import { Loader } from './loader.ts';
 import type { Engine } from './engine.ts';
+import { evacuate } from './reset.ts';
 
 /** How a job that ran when the memory was given up is to be told so. */
 export type Verdict = 'ERR_PANIC' | 'ERR_KILLED' | 'ERR_WORKER_CRASHED';
@@ -87,8 +88,8 @@ export class Instance {
   reset(reason: string, culprits: readonly Culprit[]): void {
     this.broken = true;
     const engines = [...this.engines];
-    for (const engine of engines) engine.halt();
-    const lost = engines.map((engine) => engine.evacuate(reason, culprits));
+    for (const engine of engines) engine.executor.halt();
+    const lost = engines.map((engine) => evacuate(engine, reason, culprits));
     try {
       this.renew();
       engines.forEach((engine, i) => engine.reopen(reason, lost[i]!));

@@ -92,13 +92,18 @@ export class Job<T> extends Promise<T> {
    * the job has ended already.
    */
   cancel(reason?: unknown): boolean {
-    return this.#task.engine.cancel(this.#task, reason);
+    return this.#task.engine.settlement.cancel(this.#task, reason);
   }
 }
 
 // `then`, and so `await`, of a promise whose constructor is Promise itself takes the engine's fast
 // path and makes plain promises; a subclass would make Jobs, which no pool knows.
 Object.defineProperty(Job.prototype, 'constructor', { value: Promise, writable: true, configurable: true });
+
+/** @internal Whether it has been settled. */
+export function isOver(task: Task): boolean {
+  return task.state !== 'waiting';
+}
 
 /** @internal */
 export function resultOf(task: Task, ok: boolean, value: unknown): JobResult {

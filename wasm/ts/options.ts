@@ -1,20 +1,23 @@
 // Checks what callers give, and fills in the defaults. A wrong type is a TypeError, a wrong value a
 // RangeError; an option that does not exist is a TypeError that names it.
 
-import { show } from './errors.ts';
+import { PoolError, show } from './errors.ts';
+import type { Mode } from './mode.ts';
 import type { BreakerOptions, CloseOptions, PoolOptions, PriorityName, RunOptions } from './types.ts';
 
 /** Durations are at most this many ms (24 days): what a timer can hold. */
 export const MAX_DURATION = 2 ** 31 - 1;
 const MAX_CAPACITY = 4096;
 const MAX_WORKERS = 64;
+const MAX_CONCURRENCY = 64;
 /** Tokens a second. */
 const MAX_RATE = 10_000_000;
 
 /** Pool options with every default filled in; `Infinity` stands for none. */
 export interface Settings {
-  mode: 'auto' | 'threads' | 'isolated' | 'inline';
+  mode: Mode | 'auto';
   workers: number;
+  concurrency: number;
   capacity: number;
   wait: boolean;
   maxWaiting: number;
@@ -24,6 +27,7 @@ export interface Settings {
   killAfter: number;
   killGrace: number;
   createWorker: (() => Worker) | undefined;
+  handlers: (() => Promise<object>) | undefined;
   jobs: string[];
   wasmUrl: URL | undefined;
   workerUrl: URL | undefined;
@@ -31,6 +35,12 @@ export interface Settings {
   hasBreaker: boolean;
   /** What `pool_create` takes. */
   config: Float64Array;
+}
+
+/** The settings of a pool whose mode is chosen. */
+export interface PoolSettings extends Settings {
+  mode: Mode;
+  reason: string;
 }
 
 /** A job's options, checked. */
@@ -48,8 +58,8 @@ export const PRIORITIES: Record<PriorityName, number> = { low: 0, normal: 1, hig
 
 export function poolSettings(options: PoolOptions = {}): Settings {
   const given = object(options, 'options', [
-    'mode', 'workers', 'queue', 'maxInFlight', 'rateLimit', 'breaker', 'timeout', 'queueTimeout',
-    'totalTimeout', 'killAfter', 'killGrace', 'createWorker', 'jobs', 'wasmUrl', 'workerUrl',
+    'mode', 'workers', 'concurrency', 'queue', 'maxInFlight', 'rateLimit', 'breaker', 'timeout', 'queueTimeout',
+    'totalTimeout', 'killAfter', 'killGrace', 'createWorker', 'handlers', 'jobs', 'wasmUrl', 'workerUrl',
     'startupTimeout',
   ]);
   const queue = object(given.queue ?? {}, 'queue', ['capacity', 'whenFull', 'maxWaiting', 'ageing']);
@@ -62,9 +72,14 @@ export function poolSettings(options: PoolOptions = {}): Settings {
   if (createWorker !== undefined && typeof createWorker !== 'function') {
     throw wrongType('createWorker', 'a function that returns a Worker', createWorker);
   }
+  const { handlers } = given;
+  if (handlers !== undefined && typeof handlers !== 'function') {
+    throw wrongType('handlers', 'a function that imports your jobs', handlers);
+  }
   const settings: Settings = {
     mode: choice(given.mode, 'mode', ['auto', 'threads', 'isolated', 'inline']) ?? 'auto',
     workers,
+    concurrency: integer(given.concurrency, 'concurrency', 1, MAX_CONCURRENCY) ?? 1,
     capacity,
     wait: (choice(queue.whenFull, 'queue.whenFull', ['reject', 'wait']) ?? 'reject') === 'wait',
     maxWaiting: integer(queue.maxWaiting, 'queue.maxWaiting', 0, 2 ** 31 - 1) ?? 1024,
@@ -74,6 +89,7 @@ export function poolSettings(options: PoolOptions = {}): Settings {
     killAfter: limit(given.killAfter, 'killAfter'),
     killGrace: limit(given.killGrace, 'killGrace'),
     createWorker: createWorker as (() => Worker) | undefined,
+    handlers: handlers as (() => Promise<object>) | undefined,
     jobs: urls(given.jobs),
     wasmUrl: url(given.wasmUrl, 'wasmUrl'),
     workerUrl: url(given.workerUrl, 'workerUrl'),
@@ -92,6 +108,23 @@ export function poolSettings(options: PoolOptions = {}): Settings {
   );
   return settings;
 }
+
+/** What the settings come to in a mode. */
+export function forMode(given: Settings, chosen: { mode: Mode; reason: string }): PoolSettings {
+  const { mode } = chosen;
+  if (mode === 'inline' && (given.killAfter !== Infinity || given.killGrace !== Infinity)) {
+    throw new PoolError('ERR_UNSUPPORTED', `killAfter and killGrace need workers, and the pool runs inline: ${chosen.reason}`);
+  }
+  const workers = mode === 'inline' ? 1 : given.workers;
+  const concurrency = mode === 'isolated' ? given.concurrency : 1;
+  const config = given.config.slice();
+  // Without threads of its own, the pool's jobs are handed out on the page.
+  if (mode !== 'threads') config[WORKERS] = 0;
+  config[LIMIT] = workers * concurrency;
+  return { ...given, ...chosen, workers, concurrency, config };
+}
+const WORKERS = 1;
+const LIMIT = 2;
 
 export function jobSettings(
   options: RunOptions,

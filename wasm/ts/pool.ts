@@ -2,11 +2,13 @@
 // Pool: what callers hold.
 
 import { close } from './closing.ts';
-import { Engine, type Refusing } from './engine.ts';
+import type { Refusing } from './admission.ts';
+import { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
 import { acquire } from './instance.ts';
 import { Job, Task } from './job.ts';
-import { bufferSize, closeSettings, jobName, jobSettings, poolSettings, type Settings } from './options.ts';
+import { chooseMode, type Mode } from './mode.ts';
+import { bufferSize, closeSettings, forMode, jobName, jobSettings, poolSettings } from './options.ts';
 import { format } from './report.ts';
 import { Results } from './results.ts';
 import { collect } from './stats.ts';
@@ -32,9 +34,9 @@ export type RunArguments<H, K extends keyof H, O> = undefined extends Input<H, K
  */
 export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements AsyncDisposable {
   /** Where jobs run. */
-  readonly mode: 'threads' | 'isolated' | 'inline' = 'threads';
-  /** Why they run there. */
-  readonly reason: string = 'the page is cross-origin isolated';
+  readonly mode: Mode;
+  /** Why they run there, and what the page lacks for a better mode. */
+  readonly reason: string;
   /** The circuit breaker. */
   readonly breaker: Breaker;
   readonly #engine: Engine;
@@ -47,12 +49,12 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
 
   /**
    * Makes a pool; resolves when all its workers have started. Rejects with a TypeError or
-   * RangeError for wrong options, and with a `PoolError` when the page lacks what it takes
-   * (ERR_UNSUPPORTED) or a file cannot be loaded (ERR_WORKER_LOAD).
+   * RangeError for wrong options, and with a `PoolError` when a file cannot be loaded (ERR_WORKER_LOAD),
+   * or when the page lacks what the options ask for (ERR_UNSUPPORTED).
    */
   static async create<H extends Handlers = {}>(options?: PoolOptions): Promise<Pool<BuiltIns & H>> {
-    const settings = poolSettings(options);
-    requireThreads(settings);
+    const given = poolSettings(options);
+    const settings = forMode(given, chooseMode(given.mode));
     const engine = new Engine(await acquire(settings.wasmUrl), settings);
     await engine.start();
     return new Pool<BuiltIns & H>(engine);
@@ -63,6 +65,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     super();
     if (!(engine instanceof Engine)) throw new TypeError('use Pool.create()');
     this.#engine = engine;
+    this.mode = engine.settings.mode;
+    this.reason = engine.settings.reason;
     engine.emit = (type, detail) => {
       if (this.#heard.has(type)) this.dispatchEvent(new CustomEvent(type, { detail: detail() }));
     };
@@ -81,10 +85,10 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     const engine = this.#engine;
     const name = jobName(job);
     const settings = options === undefined ? undefined : jobSettings(options, engine.settings, true);
-    const task = engine.task(name);
+    const task = engine.admission.task(name);
     const promise = new Job<unknown>(task);
-    const refused = engine.admit(task, input, settings);
-    if (refused !== undefined) engine.refuse(task, refused.error);
+    const refused = engine.admission.admit(task, input, settings);
+    if (refused !== undefined) engine.admission.refuse(task, refused.error);
     return promise;
   }
 
@@ -93,12 +97,12 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   tryRun(job: string, input?: unknown, options: TryOptions = {}): Job<unknown> | Refusal {
     const engine = this.#engine;
     const settings = jobSettings(options, engine.settings, false);
-    const task = engine.task(jobName(job));
+    const task = engine.admission.task(jobName(job));
     const promise = new Job<unknown>(task);
-    const refused = engine.admit(task, input, settings);
+    const refused = engine.admission.admit(task, input, settings);
     if (refused === undefined) return promise;
     // Nobody holds the promise, and the results are of jobs that were taken.
-    engine.tellRefused(task, refused.error);
+    engine.admission.tellRefused(task, refused.error);
     return refusal(refused, task);
   }
 
@@ -108,9 +112,9 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     const engine = this.#engine;
     const name = jobName(job);
     const settings = options === undefined ? undefined : jobSettings(options, engine.settings, true);
-    const task = engine.task(name);
-    const refused = engine.admit(task, input, settings);
-    if (refused !== undefined) engine.refuse(task, refused.error);
+    const task = engine.admission.task(name);
+    const refused = engine.admission.admit(task, input, settings);
+    if (refused !== undefined) engine.admission.refuse(task, refused.error);
     return task.id;
   }
 
@@ -138,7 +142,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
 
   /** Resolves when no job is waiting, queued or running. */
   idle(): Promise<void> {
-    return this.#engine.idle();
+    return this.#engine.settlement.idle();
   }
 
   /** The metrics at this moment; those at the end, once the pool is closed. */
@@ -203,11 +207,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   #setPaused(paused: boolean): void {
     const engine = this.#engine;
     if (engine.closed !== undefined || engine.paused === paused) return;
-    engine.paused = paused;
-    // After a reset the new memory is told.
-    if (engine.instance.broken) return;
-    if (paused) glue.pause(engine.pool);
-    else glue.resume(engine.pool);
+    engine.setPaused(paused);
   }
 
   #makeBreaker(): Breaker {
@@ -244,20 +244,4 @@ function refusal({ error }: Refusing, task: Task): Refusal {
     : new PoolError('ERR_CANCELLED', `job ${task.id} (${task.name}) was aborted before it began`, { jobId: task.id, cause: error });
   const { code: refused, retryAfter } = known;
   return retryAfter === undefined ? { refused, error: known } : { refused, retryAfter, error: known };
-}
-
-function requireThreads({ mode }: Settings): void {
-  if (mode === 'isolated' || mode === 'inline') {
-    throw new PoolError('ERR_UNSUPPORTED', `mode ${JSON.stringify(mode)} is not supported by this version`);
-  }
-  if (typeof Worker === 'undefined') {
-    throw new PoolError('ERR_UNSUPPORTED', 'there are no web workers here');
-  }
-  if (typeof SharedArrayBuffer === 'undefined' || !globalThis.crossOriginIsolated) {
-    throw new PoolError(
-      'ERR_UNSUPPORTED',
-      'the page is not cross-origin isolated: serve it, and its worker scripts, with the headers ' +
-        '"Cross-Origin-Opener-Policy: same-origin" and "Cross-Origin-Embedder-Policy: require-corp"',
-    );
-  }
 }

@@ -63,6 +63,9 @@ export const Outcome = {
   RELEASED: 8,
   BAD_OUTPUT: 9,
   BAD_INPUT: 10,
+  KILLED: 11,
+  TRAPPED: 12,
+  CRASHED: 13,
 } as const;
 
 /** What `submit` returns. */

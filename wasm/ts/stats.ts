@@ -11,15 +11,15 @@ export function collect(engine: Engine): PoolStats {
   const { settings, instance, corrections } = engine;
   const { stats, times, breaker } = sort(engine.snapshot());
   for (const [name, more] of Object.entries(corrections)) stats[name] = (stats[name] ?? 0) + more;
-  const workers = engine.workerStats();
-  const waiting = engine.waiting;
+  const workers = engine.executor.workers();
+  const waiting = engine.admission.waiting;
   stats['submitted'] = stats['submitted']! + waiting;
   return {
-    limit: settings.workers,
+    limit: settings.workers * settings.concurrency,
     capacity: settings.capacity,
     ...stats,
     ...times,
-    mode: 'threads',
+    mode: settings.mode,
     waiting,
     activeWorkers: workers.filter((worker) => worker.state === 'busy').length,
     utilization: workers.filter((worker) => worker.state === 'busy').length / workers.length,

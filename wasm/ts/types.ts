@@ -1,6 +1,7 @@
 // The shapes of the public interface. All times are in ms.
 
 import type { PoolError, ErrorCode } from './errors.ts';
+import type { Mode } from './mode.ts';
 
 /** Functions that run as jobs, by name: `(input, context?) => output`. */
 export type Handlers = { [name: string]: any };
@@ -109,10 +110,12 @@ export interface BreakerOptions {
 
 /** How a pool is made. */
 export interface PoolOptions {
-  /** Where jobs run. `'auto'` unless given. */
-  mode?: 'auto' | 'threads' | 'isolated' | 'inline';
+  /** Where jobs run: `'auto'`, the best that the page allows, unless given. */
+  mode?: Mode | 'auto';
   /** How many workers: `max(1, min(hardwareConcurrency − 1, 16))`; at most 64. */
   workers?: number;
+  /** How many jobs an isolated worker runs at once, for asynchronous handlers: 1; at most 64. */
+  concurrency?: number;
   queue?: {
     /** How many jobs may be queued: 1024; at most 4096. */
     capacity?: number;
@@ -135,12 +138,17 @@ export interface PoolOptions {
   queueTimeout?: number;
   /** Longest time from the call to the result, for all jobs. */
   totalTimeout?: number;
-  /** A handler that runs for longer is killed; other jobs may be lost with it. */
+  /** A handler that runs for longer is killed; other jobs may be lost with it. Not in inline mode. */
   killAfter?: number;
-  /** How long a handler may ignore its cancellation before it is killed. */
+  /**
+   * How long a handler may ignore its cancellation before it is killed. Not in inline mode. An isolated worker that
+   * runs nothing else is replaced after 250 ms at the latest.
+   */
   killGrace?: number;
   /** Makes a worker from your own file, which calls `serve` of `weirpool/worker`. */
   createWorker?: () => Worker;
+  /** Imports your jobs for inline mode: `() => import('./my-jobs.js')`. */
+  handlers?: () => Promise<object>;
   /** Modules whose exported functions each worker imports as handlers. */
   jobs?: (string | URL)[];
   /** Where `weirpool.wasm` is, if not beside the script. */
@@ -240,7 +248,7 @@ export interface TimeStats {
 
 /** A pool's metrics at one moment. */
 export interface PoolStats {
-  readonly mode: 'threads' | 'isolated' | 'inline';
+  readonly mode: Mode;
   readonly submitted: number;
   readonly accepted: number;
   readonly refusedFull: number;

@@ -46,7 +46,7 @@ export function encode(value: unknown): Encoded {
 }
 
 /** A string as UTF-8. */
-export function utf8(text: string): Uint8Array {
+export function utf8(text: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(text);
 }
 
@@ -62,6 +62,11 @@ export function decode(kind: number, bytes: Uint8Array<ArrayBuffer>): unknown {
     default:
       return undefined;
   }
+}
+
+/** Whether it is a promise, or would be taken for one. */
+export function isThenable(value: unknown): value is PromiseLike<unknown> {
+  return typeof value === 'object' && value !== null && typeof (value as { then?: unknown }).then === 'function';
 }
 
 /** Writes a short text at `at` if all of it is ASCII. */

@@ -53,6 +53,16 @@ export function free_output(pool: number, token: number): void;
 export function ledger(pool: number): Uint32Array;
 export function recovered(pool: number): void;
 
+/** The token of the next job for a worker that does not share this memory, or −1. */
+export function hand_out(pool: number, worker: number): number;
+/** Ends a job that was handed out, by its record's OUTCOME. */
+export function hand_in(pool: number, token: number): void;
+/** The address of the record by which this instance runs built-in jobs for others. */
+export function solo_record(): number;
+/** Runs the job in it; `remaining` in µs. */
+export function solo_run(remaining: number, attempt: number, mayBlock: boolean): void;
+export function solo_clear(): void;
+
 export function worker_enter(
   entrance: number,
   pool: number,

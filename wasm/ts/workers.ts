@@ -1,116 +1,71 @@
 // Crew: a pool's workers, from their start to their end.
 
 import { PoolError, show } from './errors.ts';
+import type { Init, Message, ToWorker } from './messages.ts';
 import type { Settings } from './options.ts';
-
-/** What the page sends each worker, once. */
-export interface Init {
-  weirpool: 1;
-  module: WebAssembly.Module;
-  memory: WebAssembly.Memory;
-  /** The address to enter by. */
-  receiver: number;
-  worker: number;
-  pool: number;
-  /** The page's performance.timeOrigin. */
-  origin: number;
-  /** Modules to import handlers from. */
-  jobs: string[];
-}
-
-/** What a worker says. */
-export type Message =
-  | { weirpool: 'ready'; worker: number; handlers: string[] }
-  | { weirpool: 'exit'; worker: number }
-  | { weirpool: 'trap'; worker: number; message: string }
-  | { weirpool: 'error'; worker: number; message: string; stack?: string };
+import type { Answer } from './perform.ts';
 
 /** Who wants to hear of the workers once they run. */
 export interface Listener {
   started(worker: number): void;
-  /** A worker trapped, or ended unasked. */
-  crashed(worker: number, message: string): void;
+  /** A job of a worker with a memory of its own has ended. */
+  done(worker: number, token: number, answer: Answer): void;
+  /** A worker trapped, or ended unasked; `token` is that of the job that did it, where the worker knows. */
+  crashed(worker: number, message: string, token: number | undefined): void;
   exited(worker: number): void;
+  /** A worker that was to replace another one did not start. */
+  failed(error: unknown): void;
 }
 
 export class Crew {
-  readonly #workers: Worker[] = [];
-  readonly #running = new Set<number>();
+  readonly #settings: Settings;
+  readonly #init: Pick<Init, 'module' | 'shared'>;
   readonly #listener: Listener;
+  readonly #workers: (Worker | undefined)[] = [];
+  readonly #running = new Set<number>();
+  /** The names of the handlers, once a worker has told them. */
+  #handlers: string[] | undefined;
   #leaving = false;
   #allLeft: (() => void) | undefined;
-  /** Ends the start-up early. */
-  #abandon: ((error: unknown) => void) | undefined;
+  /** Those that have not started yet. */
+  readonly #starting = new Map<number, { resolve: () => void; reject: (error: unknown) => void }>();
 
-  constructor(listener: Listener) {
+  constructor(settings: Settings, init: Pick<Init, 'module' | 'shared'>, listener: Listener) {
+    this.#settings = settings;
+    this.#init = init;
     this.#listener = listener;
   }
 
-  /**
-   * Starts the workers; resolves with the names of their handlers when all are in the
-   * pool. When it rejects, some may be in.
-   */
-  async start(settings: Settings, init: Omit<Init, 'worker' | 'weirpool' | 'jobs' | 'origin'>): Promise<string[]> {
-    const names: string[][] = [];
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    try {
-      await new Promise<void>((resolve, reject) => {
-        this.#abandon = reject;
-        timer = setTimeout(
-          () => reject(loadError(`the workers did not start within ${settings.startupTimeout} ms: does the worker file call serve()?`)),
-          settings.startupTimeout,
-        );
-        for (let id = 0; id < settings.workers; id++) {
-          const worker = makeWorker(settings);
-          this.#workers.push(worker);
-          worker.onmessage = (event: MessageEvent<Message>) => {
-            const message = event.data;
-            switch (message?.weirpool) {
-              case 'ready':
-                names[id] = message.handlers;
-                this.#running.add(id);
-                this.#listener.started(id);
-                if (this.#running.size === settings.workers) resolve();
-                break;
-              case 'error': {
-                const cause = new Error(message.message);
-                if (message.stack !== undefined) cause.stack = message.stack;
-                reject(loadError(`a worker failed to start: ${message.message}`, cause));
-                break;
-              }
-              case 'trap':
-                if (this.#running.has(id)) this.#listener.crashed(id, message.message);
-                else reject(loadError(`a worker failed to start: ${message.message}`));
-                break;
-              case 'exit':
-                this.#left(id);
-                break;
-            }
-          };
-          worker.onerror = (event) => {
-            event.preventDefault();
-            const text = event.message ? event.message : 'its file could not be loaded (not found, or refused by the content security policy?)';
-            if (this.#running.has(id)) this.#listener.crashed(id, text);
-            else reject(loadError(`a worker failed to start: ${text}`, event.error));
-          };
-          worker.onmessageerror = () => reject(loadError('a worker could not receive the memory'));
-          worker.postMessage({
-            weirpool: 1, ...init, worker: id, origin: performance.timeOrigin, jobs: settings.jobs,
-          } satisfies Init);
-        }
-      });
-    } finally {
-      clearTimeout(timer);
-      this.#abandon = undefined;
-    }
-    const first = names[0]!;
-    if (names.some((other) => other.join() !== first.join())) {
-      throw loadError('the workers do not have the same handlers');
-    }
-    return first;
+  /** Starts the workers; resolves with the names of their handlers when all run. When it rejects, some may. */
+  async start(): Promise<string[]> {
+    await Promise.all(Array.from({ length: this.#settings.workers }, (_, id) => this.#hire(id)));
+    return this.#handlers!;
   }
 
-  /** How many are in the pool. */
+  /** Ends a worker, whatever it is at, and starts another one in its place. */
+  replace(id: number): void {
+    this.dismiss(id);
+    this.#hire(id).catch((error: unknown) => {
+      // Unless all of them were terminated.
+      if (this.#workers.length > 0) this.#listener.failed(error);
+    });
+  }
+
+  /** Ends a worker, whatever it is at. */
+  dismiss(id: number): void {
+    const worker = this.#workers[id];
+    this.#workers[id] = undefined;
+    this.#running.delete(id);
+    if (worker !== undefined) end(worker);
+    // Nobody waits for it any more.
+    this.#starting.get(id)?.resolve();
+  }
+
+  post(id: number, message: ToWorker, transfer: Transferable[] = []): void {
+    this.#workers[id]?.postMessage(message, transfer);
+  }
+
+  /** How many run. */
   get size(): number {
     return this.#running.size;
   }
@@ -128,18 +83,73 @@ export class Crew {
     });
   }
 
-  /** Ends them all; returns how many were still in the pool. */
+  /** Ends them all; returns how many still ran. */
   terminate(): number {
     const busy = this.#running.size;
-    for (const worker of this.#workers) {
-      worker.onmessage = worker.onerror = worker.onmessageerror = null;
-      worker.terminate();
-    }
-    this.#workers.length = 0;
+    for (const worker of this.#workers.splice(0)) if (worker !== undefined) end(worker);
     this.#running.clear();
     this.#allLeft?.();
-    this.#abandon?.(loadError('the workers were terminated while they started'));
+    for (const { reject } of this.#starting.values()) reject(loadError('the workers were terminated while they started'));
     return busy;
+  }
+
+  /** Starts one worker; resolves when it runs. */
+  #hire(id: number): Promise<void> {
+    const { startupTimeout, jobs } = this.#settings;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    let entry: { resolve: () => void; reject: (error: unknown) => void } | undefined;
+    return new Promise<void>((resolve, reject) => {
+      entry = { resolve, reject };
+      this.#starting.set(id, entry);
+      timer = setTimeout(
+        () => reject(loadError(`the workers did not start within ${startupTimeout} ms: does the worker file call serve()?`)),
+        startupTimeout,
+      );
+      const worker = makeWorker(this.#settings);
+      this.#workers[id] = worker;
+      const fail = (message: string, cause?: unknown) => reject(loadError(`a worker failed to start: ${message}`, cause));
+      worker.onmessage = ({ data: message }: MessageEvent<Message>) => {
+        switch (message?.weirpool) {
+          case 'ready':
+            this.#handlers ??= message.handlers;
+            if (message.handlers.join() !== this.#handlers.join()) {
+              reject(loadError('the workers do not have the same handlers'));
+              break;
+            }
+            this.#running.add(id);
+            resolve();
+            this.#listener.started(id);
+            break;
+          case 'error': {
+            const cause = new Error(message.message);
+            if (message.stack !== undefined) cause.stack = message.stack;
+            fail(message.message, cause);
+            break;
+          }
+          case 'done':
+            this.#listener.done(id, message.token, message);
+            break;
+          case 'trap':
+            if (this.#running.has(id)) this.#listener.crashed(id, message.message, message.token);
+            else fail(message.message);
+            break;
+          case 'exit':
+            this.#left(id);
+            break;
+        }
+      };
+      worker.onerror = (event) => {
+        event.preventDefault();
+        const text = event.message ? event.message : 'its file could not be loaded (not found, or refused by the content security policy?)';
+        if (this.#running.has(id)) this.#listener.crashed(id, text, undefined);
+        else fail(text, event.error);
+      };
+      worker.onmessageerror = () => reject(loadError('a worker could not receive the memory'));
+      worker.postMessage({ weirpool: 1, ...this.#init, worker: id, jobs } satisfies Init);
+    }).finally(() => {
+      clearTimeout(timer);
+      if (this.#starting.get(id) === entry) this.#starting.delete(id);
+    });
   }
 
   #left(id: number): void {
@@ -148,9 +158,14 @@ export class Crew {
       this.#listener.exited(id);
       if (this.#running.size === 0) this.#allLeft?.();
     } else {
-      this.#listener.crashed(id, 'it left the pool unasked');
+      this.#listener.crashed(id, 'it left the pool unasked', undefined);
     }
   }
+}
+
+function end(worker: Worker): void {
+  worker.onmessage = worker.onerror = worker.onmessageerror = null;
+  worker.terminate();
 }
 
 function makeWorker(settings: Settings): Worker {

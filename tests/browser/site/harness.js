@@ -46,9 +46,31 @@ async function until(condition, what = String(condition), ms = 15_000) {
   }
 }
 
+/** The mode that the test runs in, if it asked for one. */
+const mode = new URL(location.href).searchParams.get('mode') ?? undefined;
+
+/** Pools of that mode; inline ones have the handlers that others have from `own-worker.js`. */
+class Pool extends weirpool.Pool {
+  static create(options) {
+    // Isolated is what a page without the headers gets by itself.
+    if (mode !== 'inline' || typeof (options ?? {}) !== 'object' || options === null) return weirpool.Pool.create(options);
+    return weirpool.Pool.create({ mode, handlers: async () => (await import('./own-jobs.js')).jobs, ...options });
+  }
+}
+
+/** A job that only ends when it is told to, and one that takes so many ms; they do not hold the page up. */
+const long = mode === 'inline' ? ['hold', null] : ['simulate', { duration: 600_000 }];
+const takes = (duration) => (mode === 'inline' ? ['sleep', duration] : ['simulate', { duration }]);
+
+/** How many jobs may run at once where `count` are wanted. */
+const most = (count) => (mode === 'inline' ? 1 : count);
+
+/** Shared memory, also where its class has no name. */
+const sharedBuffer = () => new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true }).buffer;
+
 /** Occupies `count` workers of `pool` by jobs that only end when released. */
 async function occupy(pool, count) {
-  const jobs = Array.from({ length: count }, () => pool.run('simulate', { duration: 600_000 }));
+  const jobs = Array.from({ length: count }, () => pool.run(...long));
   for (const job of jobs) job.catch(() => {});
   await until(() => jobs.every((job) => job.state === 'running'), 'the workers are occupied');
   return {
@@ -85,7 +107,7 @@ const upload = (name, body) => fetch(`/upload?name=${encodeURIComponent(name)}`,
 const moduleWorker = (path) => () => new Worker(path, { type: 'module' });
 
 Object.assign(globalThis, {
-  weirpool, Pool: weirpool.Pool, PoolError: weirpool.PoolError,
+  weirpool, Pool, mode, long, takes, most, sharedBuffer, PoolError: weirpool.PoolError,
   describe, outcome, within, until, occupy, law, hex, fetchBytes, fetchBlob, upload, moduleWorker,
   harness: true,
 });

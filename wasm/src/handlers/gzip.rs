@@ -68,6 +68,7 @@ mod tests {
             now: || 0.0,
             deadline: f64::INFINITY,
             attempt: 1,
+            may_block: true,
         }
     }
 

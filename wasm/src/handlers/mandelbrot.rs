@@ -124,6 +124,7 @@ mod tests {
             now: || 0.0,
             deadline: f64::INFINITY,
             attempt: 1,
+            may_block: true,
         };
         let input = Value {
             kind: crate::value::Kind::Json,

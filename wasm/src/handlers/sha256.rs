@@ -37,6 +37,7 @@ mod tests {
             now: || 0.0,
             deadline: f64::INFINITY,
             attempt: 1,
+            may_block: true,
         };
         let digest = |bytes: &[u8]| {
             let input = Value::bytes(bytes.to_vec());

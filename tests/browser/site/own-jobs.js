@@ -1,0 +1,74 @@
+// A caller's own jobs: handlers of every behaviour that a pool must cope with.
+
+class LimitError extends RangeError {
+  name = 'LimitError';
+  code = 'E_LIMIT';
+  limit = 5;
+}
+
+export const jobs = {
+  upper: (text) => text.toUpperCase(),
+  reverse: (bytes) => bytes.slice().reverse(),
+  sum: ({ numbers }) => ({ sum: numbers.reduce((a, b) => a + b, 0) }),
+  nothing: () => undefined,
+  same: (value) => value,
+  kind: (value) => (value instanceof Uint8Array ? 'bytes' : value === null ? 'null' : typeof value),
+  large: (length) => new Uint8Array(length).fill(7),
+  scribble(bytes) {
+    bytes.fill(0);
+    return bytes.length;
+  },
+
+  fails() {
+    throw new LimitError('too much');
+  },
+  throwsText() {
+    throw 'only text';
+  },
+  throwsNothing() {
+    throw undefined;
+  },
+  throwsHostile() {
+    const error = new Error('hostile');
+    Object.defineProperty(error, 'bad', { enumerable: true, get: () => { throw new Error('getter'); } });
+    error.loop = error;
+    error.big = 1n;
+    throw error;
+  },
+  exhausts() {
+    const deeper = (n) => deeper(n + 1) + 1;
+    return deeper(0);
+  },
+
+  later: () => Promise.resolve(1),
+  laterFails: () => Promise.reject(new Error('lost')),
+  func: () => () => 1,
+  big: () => 1n,
+  cycle() {
+    const value = {};
+    value.self = value;
+    return value;
+  },
+
+  // Runs until it is told to stop, and says so by returning.
+  untilCancelled(_, context) {
+    while (!context.cancelled);
+    return 'stopped';
+  },
+  // Runs on whatever it is told: only a kill ends it.
+  forever() {
+    for (;;);
+  },
+  context: (_, context) => ({ cancelled: context.cancelled, remaining: context.remaining, attempt: context.attempt }),
+
+  // Asynchronous: until it is told to stop.
+  async hold(_, context) {
+    while (!context.cancelled) await new Promise((resolve) => setTimeout(resolve, 1));
+    return 'stopped';
+  },
+  sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+  // Brings its worker down.
+  throwsLater: () => new Promise(() => setTimeout(() => { throw new Error('too late'); })),
+  // Asynchronous, and deaf to its cancellation.
+  never: () => new Promise(() => {}),
+};

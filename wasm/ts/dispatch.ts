@@ -1,0 +1,110 @@
+// Dispatch: hands the jobs of a pool out on the page, for executors whose workers do not share its
+// memory, and hands in how they ended.
+
+import { deadlineOf } from './context.ts';
+import { Completions } from './drain.ts';
+import type { Engine } from './engine.ts';
+import { LARGE } from './loader.ts';
+import { nextTask, SLICE } from './macrotask.ts';
+import type { Answer, Order } from './perform.ts';
+import * as R from './record.ts';
+import type { Table } from './table.ts';
+import * as glue from './wasm.js';
+
+export class Dispatch {
+  readonly #engine: Engine;
+  readonly #table: Table;
+  /** What the core settles by itself: jobs that waited too long, or that the breaker does not let run. */
+  readonly #completions: Completions;
+
+  constructor(engine: Engine, table: Table) {
+    this.#engine = engine;
+    this.#table = table;
+    this.#completions = new Completions(
+      table,
+      (token) => engine.settlement.settle(token),
+      () => engine.batchEnd(),
+      () => engine.busy,
+    );
+  }
+
+  /** The next job for `worker`: its token, or -1 when there is none now. */
+  take(worker: number): number {
+    const { instance, settlement } = this.#engine;
+    if (instance.broken) return -1;
+    try {
+      const token = glue.hand_out(this.#table.pool, worker);
+      if (token >= 0) settlement.started(token);
+      return token;
+    } catch (error) {
+      instance.suspect(error);
+      return -1;
+    }
+  }
+
+  /** A job as it travels. A large input is copied in slices. */
+  order(token: number): Order | Promise<Order> {
+    const { i32, f64 } = this.#table;
+    const record = this.#table.recordOf(token);
+    const address = i32[record + R.INPUT]! >>> 0;
+    const length = i32[record + R.INPUT_LEN]! >>> 0;
+    const memory = this.#engine.instance.bytes(address + length);
+    const order = {
+      token,
+      handler: i32[record + R.HANDLER]!,
+      kind: i32[record + R.KIND]!,
+      attempt: i32[record + R.ATTEMPT]!,
+      remaining: deadlineOf(f64, record) / 1000 - performance.now(),
+    };
+    // Plain memory: a view of shared memory cannot be sent.
+    if (length <= LARGE) {
+      return { ...order, bytes: memory.slice(address, address + length) as Uint8Array<ArrayBuffer> };
+    }
+    return copySlowly(memory, address, length).then((bytes) => ({ ...order, bytes }));
+  }
+
+  /** The job has ended: settles it, unless it was settled before. */
+  finish(token: number, { outcome, kind, bytes }: Answer): void {
+    const { instance, settlement } = this.#engine;
+    // Whatever ran when a memory is given up is lost.
+    if (instance.broken) return;
+    const { i32 } = this.#table;
+    const record = this.#table.recordOf(token);
+    i32[record + R.OUTCOME] = outcome;
+    i32[record + R.OUTPUT_KIND] = kind;
+    // The output never goes into this memory.
+    i32[record + R.OUTPUT_LEN] = 0;
+    try {
+      glue.hand_in(this.#table.pool, token);
+    } catch (error) {
+      instance.suspect(error);
+      return;
+    }
+    settlement.settle(token, bytes);
+  }
+
+  drain(): void {
+    this.#completions.drain();
+  }
+
+  drainAll(): void {
+    this.#completions.drainAll();
+  }
+
+  stop(): void {
+    this.#completions.stop();
+  }
+}
+
+async function copySlowly(memory: Uint8Array, address: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  const copy = new Uint8Array(length);
+  let end = performance.now() + SLICE;
+  for (let from = 0; from < length; from += LARGE) {
+    if (performance.now() > end) {
+      await nextTask();
+      end = performance.now() + SLICE;
+    }
+    copy.set(memory.subarray(address + from, address + Math.min(from + LARGE, length)), from);
+  }
+  return copy;
+}

@@ -1,0 +1,29 @@
+// Executor: runs a pool's jobs. It is all that differs between the modes.
+
+import type { WorkerStats } from './types.ts';
+
+/** Runs a pool's jobs. A pool has a new one after a reset. */
+export interface Executor {
+  /** Starts whatever runs the jobs; resolves with the names of the caller's handlers. */
+  start(): Promise<string[]>;
+  /** A job is in the queue. */
+  wake(): void;
+  /** Settles the jobs that have ended. */
+  drain(): void;
+  /** The job is settled while its handler runs on: tells the handler; returns in how many ms it is to be killed. */
+  abandon(token: number): number;
+  /** Kills handlers that have run for too long; returns in how many ms the next kill is due. */
+  killRunaways(): number;
+  /** Each worker, and what it is at. */
+  workers(): WorkerStats[];
+  /** Lets nobody take another job: the memory is about to be given up. */
+  halt(): void;
+  /** Settles all that has ended, without a call into wasm: the memory is given up. */
+  drainAll(): void;
+  /** How many workers are at work, or were cut off while the pool was closing. */
+  readonly size: number;
+  /** Resolves when the workers of the stopped pool have left; or after so many ms. */
+  leave(deadline: number): Promise<void>;
+  /** Ends everything at once. True when that may have spoilt the page's memory. */
+  terminate(): boolean;
+}

@@ -1,0 +1,134 @@
+// The errors of a pool's jobs, in words.
+
+import { burst } from './burst.ts';
+import { PoolError, reviveError, type ErrorData, type ErrorDetails } from './errors.ts';
+import type { Verdict } from './instance.ts';
+import type { Task } from './job.ts';
+import * as R from './record.ts';
+import { Kind, Outcome, Refused } from './record.ts';
+import type { Table } from './table.ts';
+import type { JobState } from './types.ts';
+import { DataError, decode } from './value.ts';
+
+export function unknownJob(task: Task, names: readonly string[]): PoolError {
+  return new PoolError('ERR_UNKNOWN_JOB', `there is no job ${JSON.stringify(task.name)}; there are: ${names.join(', ')}`, { jobId: task.id });
+}
+
+export function queueFull(task: Task, capacity: number): PoolError {
+  return new PoolError('ERR_QUEUE_FULL', `the queue is full (${capacity})`, { jobId: task.id });
+}
+
+/** Why `submit` refused a job; `undefined` when the queue was full. */
+export function refusal(task: Task, code: number, table: Table, token: number): PoolError | undefined {
+  const counted = table.f64[(table.recordOf(token) >> 1) + R.RETRY_AFTER]!;
+  const retryAfter = Math.max(counted - burst.age(), 1) / 1000;
+  const jobId = task.id;
+  switch (code) {
+    case Refused.RATE:
+      return new PoolError('ERR_RATE_LIMITED', `the rate limit is reached; again in ${format(retryAfter)}`, { jobId, retryAfter });
+    case Refused.BREAKER:
+      return new PoolError('ERR_CIRCUIT_OPEN', openMessage(retryAfter), { jobId, retryAfter });
+    case Refused.IN_FLIGHT:
+      return new PoolError('ERR_IN_FLIGHT_LIMIT', 'too many jobs are in flight', { jobId });
+    case Refused.CLOSED:
+      return new PoolError('ERR_POOL_CLOSED', 'the pool is closed', { jobId });
+    default:
+      return undefined;
+  }
+}
+
+/** A value that cannot travel. */
+export function badData(task: Task, thrown: unknown, what = 'input'): PoolError {
+  const message = thrown instanceof DataError ? thrown.message : `it could not be read: ${thrown instanceof Error ? thrown.message : String(thrown)}`;
+  const cause = thrown instanceof DataError ? thrown.cause : thrown;
+  return new PoolError('ERR_DATA', `the ${what} of job ${task.id} (${task.name}) cannot travel: ${message}`, {
+    jobId: task.id, ...(cause === undefined ? {} : { cause }),
+  });
+}
+
+/** How a job ended that has no result; `output` is its error where that is not in memory. */
+export function failure(task: Task, outcome: number, table: Table, token: number, output?: Uint8Array<ArrayBuffer>): PoolError {
+  const record = table.recordOf(token);
+  const who = `job ${task.id} (${task.name})`;
+  const details: ErrorDetails = { jobId: task.id };
+  if (task.attempt > 0) details.attempt = task.attempt;
+  switch (outcome) {
+    case Outcome.CIRCUIT_OPEN: {
+      details.retryAfter = table.f64[(record >> 1) + R.RETRY_AFTER]! / 1000;
+      return new PoolError('ERR_CIRCUIT_OPEN', openMessage(details.retryAfter), details);
+    }
+    case Outcome.TIMED_OUT_QUEUE:
+      return new PoolError('ERR_TIMEOUT', `${who} waited too long in the queue`, { ...details, phase: 'queue' });
+    case Outcome.TIMED_OUT_RUN:
+      return new PoolError('ERR_TIMEOUT', `${who} ran too long`, { ...details, phase: 'run' });
+    case Outcome.TIMED_OUT_TOTAL:
+      return new PoolError('ERR_TIMEOUT', `${who} took too long`, { ...details, phase: 'total' });
+    case Outcome.CANCELLED:
+      return new PoolError('ERR_CANCELLED', `${who} was cancelled`, details);
+  }
+  const description = described(output ?? table.output(record));
+  const cause = reviveError(description);
+  const text = description.message ?? '';
+  switch (outcome) {
+    case Outcome.KILLED:
+      return lostJob(task, 'ERR_KILLED', text);
+    case Outcome.TRAPPED:
+      return lostJob(task, 'ERR_PANIC', text);
+    case Outcome.CRASHED:
+      return lostJob(task, 'ERR_WORKER_CRASHED', text);
+    case Outcome.PANIC:
+      return new PoolError('ERR_PANIC', `${who} panicked: ${text} (${description.location ?? 'unknown place'})`, { ...details, cause });
+    case Outcome.BAD_OUTPUT:
+      return new PoolError('ERR_DATA', `the result of ${who} cannot travel: ${text}`, { ...details, cause });
+    case Outcome.BAD_INPUT:
+      return new PoolError('ERR_DATA', `${who} does not take this input: ${text}`, { ...details, cause });
+    default:
+      if (description.code === 'ERR_UNSUPPORTED') {
+        return new PoolError('ERR_UNSUPPORTED', `${who}: ${text}`, { ...details, cause });
+      }
+      return new PoolError('ERR_JOB_FAILED', `${who} failed: ${text}`, { ...details, cause }, description.retryable ?? false);
+  }
+}
+
+/** The end of a job that was lost with its worker. */
+export function lostJob(task: Task, verdict: Verdict, reason: string): PoolError {
+  const who = `job ${task.id} (${task.name})`;
+  const details = { jobId: task.id, attempt: task.attempt };
+  switch (verdict) {
+    case 'ERR_PANIC':
+      return new PoolError(verdict, `${who} trapped: ${reason}`, details);
+    case 'ERR_KILLED':
+      return new PoolError(verdict, `${who} was killed: ${reason}`, details);
+    default:
+      return new PoolError(verdict, `${who} was lost with its worker: ${reason}`, details);
+  }
+}
+
+export function stateAfter(outcome: number): JobState {
+  switch (outcome) {
+    case Outcome.TIMED_OUT_QUEUE:
+    case Outcome.TIMED_OUT_RUN:
+    case Outcome.TIMED_OUT_TOTAL:
+      return 'timed-out';
+    case Outcome.CANCELLED:
+      return 'cancelled';
+    default:
+      return 'failed';
+  }
+}
+
+function described(output: Uint8Array<ArrayBuffer>): ErrorData {
+  try {
+    return decode(Kind.JSON, output) as ErrorData;
+  } catch {
+    return { message: 'its error could not be read' };
+  }
+}
+
+function openMessage(retryAfter: number): string {
+  return retryAfter < Infinity ? `the circuit breaker is open; again in ${format(retryAfter)}` : 'the circuit breaker is open';
+}
+
+function format(ms: number): string {
+  return `${ms < 10 ? ms.toFixed(2) : Math.round(ms)} ms`;
+}

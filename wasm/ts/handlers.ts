@@ -1,0 +1,31 @@
+// Handlers: the caller's own functions, by name.
+
+import type { Context } from './context.ts';
+
+/** A function that runs as a job. In threads mode it must be synchronous. */
+export type Handler = (input: any, context: Context) => unknown;
+
+/** The functions among `given`'s members and those of the modules at `urls`. */
+export async function collect(given: object, where: string, urls: readonly string[]): Promise<Map<string, Handler>> {
+  const handlers = new Map<string, Handler>();
+  add(handlers, given, where);
+  for (const url of urls) {
+    add(handlers, (await import(/* @vite-ignore */ /* webpackIgnore: true */ url)) as object, url);
+  }
+  return new Map([...handlers].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** Adds the functions among an object's or a module's own members. */
+function add(handlers: Map<string, Handler>, from: object, where: string): void {
+  const isModule = Object.prototype.toString.call(from) === '[object Module]';
+  for (const [name, handler] of Object.entries(from)) {
+    if (typeof handler !== 'function') {
+      // A module may export more than jobs.
+      if (isModule) continue;
+      throw new TypeError(`${where}: the handler ${JSON.stringify(name)} is not a function`);
+    }
+    if (isModule && name === 'default') continue;
+    if (handlers.has(name)) throw new TypeError(`${where}: there are two handlers ${JSON.stringify(name)}`);
+    handlers.set(name, handler as Handler);
+  }
+}

@@ -1,0 +1,151 @@
+// Inline: the executor without workers. The page runs the jobs itself, one at a time, each in a task of
+// its own.
+
+import { Dispatch } from './dispatch.ts';
+import type { Engine } from './engine.ts';
+import { PoolError } from './errors.ts';
+import type { Executor } from './executor.ts';
+import { collect } from './handlers.ts';
+import { macrotask } from './macrotask.ts';
+import { OrderContext, Performer } from './perform.ts';
+import type { Table } from './table.ts';
+import type { WorkerStats } from './types.ts';
+
+export class Inline implements Executor {
+  readonly #engine: Engine;
+  readonly #table: Table;
+  readonly #dispatch: Dispatch;
+  #performer: Performer | undefined;
+  /** The job that runs, or -1. */
+  #token = -1;
+  #context: OrderContext | undefined;
+  #jobsDone = 0;
+  #scheduled = false;
+  #over = false;
+  #left: (() => void) | undefined;
+
+  constructor(engine: Engine, table: Table) {
+    this.#engine = engine;
+    this.#table = table;
+    this.#dispatch = new Dispatch(engine, table);
+  }
+
+  async start(): Promise<string[]> {
+    const { settings } = this.#engine;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new Error(`not within ${settings.startupTimeout} ms`)), settings.startupTimeout);
+    });
+    try {
+      const handlers = await Promise.race([this.#collect(), late]);
+      this.#performer = new Performer([...handlers.values()], false);
+      this.#engine.emit('workerstart', () => ({ worker: 0 }));
+      this.wake();
+      return [...handlers.keys()];
+    } catch (cause) {
+      throw new PoolError('ERR_WORKER_LOAD', `the handlers could not be loaded: ${String(cause)}`, { cause });
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  wake(): void {
+    if (this.#scheduled || this.#token >= 0 || this.#performer === undefined) return;
+    this.#scheduled = true;
+    macrotask(() => {
+      this.#scheduled = false;
+      void this.#runNext();
+    });
+  }
+
+  drain(): void {
+    this.#dispatch.drain();
+    this.wake();
+  }
+
+  abandon(): number {
+    if (this.#context !== undefined) this.#context.cancelled = true;
+    return Infinity;
+  }
+
+  killRunaways(): number {
+    return Infinity;
+  }
+
+  workers(): WorkerStats[] {
+    const job = this.#table.tasks[this.#token]?.id;
+    const state = this.#token >= 0 ? 'busy' : this.#over ? 'left' : 'idle';
+    const stats = { id: 0, state, jobsDone: this.#jobsDone } as const;
+    return [job === undefined ? stats : { ...stats, job }];
+  }
+
+  halt(): void {
+    this.#over = true;
+  }
+
+  drainAll(): void {
+    this.#dispatch.drainAll();
+  }
+
+  get size(): number {
+    return this.#token >= 0 ? 1 : 0;
+  }
+
+  leave(deadline: number): Promise<void> {
+    this.#engine.emit('workerexit', () => ({ worker: 0, reason: 'the pool was closed' }));
+    if (this.#token < 0 || this.#over) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = deadline === Infinity ? undefined : setTimeout(resolve, deadline);
+      this.#left = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
+  }
+
+  terminate(): boolean {
+    this.#over = true;
+    // A handler that waits for something goes on, but nobody waits for it.
+    this.abandon();
+    this.#dispatch.stop();
+    this.#left?.();
+    return false;
+  }
+
+  async #collect(): ReturnType<typeof collect> {
+    const { handlers, jobs } = this.#engine.settings;
+    const given = await handlers?.();
+    if (handlers !== undefined && (typeof given !== 'object' || given === null)) {
+      throw new TypeError('`handlers` must resolve with an object of functions');
+    }
+    return collect(given ?? {}, 'handlers', jobs);
+  }
+
+  async #runNext(): Promise<void> {
+    if (this.#over || this.#token >= 0) return;
+    const token = this.#dispatch.take(0);
+    // What was settled instead of run.
+    this.#dispatch.drain();
+    if (token < 0) return;
+    this.#token = token;
+    const order = await this.#dispatch.order(token);
+    if (this.#over) return;
+    this.#context = new OrderContext(order);
+    // Cancelled while a large input was copied.
+    this.#context.cancelled = this.#table.tasks[token] === undefined;
+    try {
+      const answer = await this.#performer!.perform(order, this.#context);
+      if (this.#over) return;
+      this.#jobsDone++;
+      this.#token = -1;
+      this.#dispatch.finish(token, answer);
+    } catch (error) {
+      if (this.#over) return;
+      const engine = this.#engine;
+      engine.instance.reset(`the handler trapped: ${String(error)}`, [{ engine, token, verdict: 'ERR_PANIC' }]);
+      return;
+    }
+    this.#left?.();
+    this.drain();
+  }
+}

@@ -1,0 +1,243 @@
+// Isolated: the executor whose workers have memories of their own. The page hands the jobs out by
+// message. A worker that is lost takes nothing with it but what ran on it.
+
+import { Dispatch } from './dispatch.ts';
+import type { Engine } from './engine.ts';
+import type { Executor } from './executor.ts';
+import { errorAnswer, type Answer, type Order } from './perform.ts';
+import { Outcome } from './record.ts';
+import type { Table } from './table.ts';
+import type { WorkerStats } from './types.ts';
+import { Crew } from './workers.ts';
+
+/** How long a worker that runs nothing but settled jobs is waited for, in ms: a synchronous handler cannot hear
+ * that it was cancelled. */
+const GRACE = 250;
+
+/** The end of a job that was settled before its worker had it: nobody reads it. */
+const UNWANTED = errorAnswer(Outcome.ERROR, { message: 'the job was settled before it began' });
+
+/** A worker's side of the page. */
+interface Seat {
+  state: WorkerStats['state'];
+  /** The jobs it has, by token. */
+  readonly jobs: Map<number, Stay>;
+  jobsDone: number;
+}
+
+/** A job's time on a worker, in ms. */
+interface Stay {
+  readonly since: number;
+  /** When the job was settled while its handler runs on. */
+  abandoned: number | undefined;
+}
+
+export class Isolated implements Executor {
+  readonly #engine: Engine;
+  readonly #table: Table;
+  readonly #dispatch: Dispatch;
+  readonly #crew: Crew;
+  readonly #seats: Seat[];
+  #dispatching = false;
+  #over = false;
+  /** Set while the pool closes: resolves its `leave`. */
+  #leaving: (() => void) | undefined;
+  #cutOff = 0;
+
+  constructor(engine: Engine, table: Table) {
+    const { settings, instance } = engine;
+    this.#engine = engine;
+    this.#table = table;
+    this.#dispatch = new Dispatch(engine, table);
+    this.#seats = Array.from({ length: settings.workers }, () => ({ state: 'starting', jobs: new Map(), jobsDone: 0 }));
+    this.#crew = new Crew(settings, { module: instance.module, shared: undefined }, {
+      started: (worker) => {
+        this.#seats[worker]!.state = 'idle';
+        engine.emit('workerstart', () => ({ worker }));
+        this.wake();
+      },
+      done: (worker, token, answer) => this.#ended(worker, token, answer),
+      crashed: (worker, message, token) => {
+        // What a worker runs alone has brought it down.
+        const { jobs } = this.#seats[worker]!;
+        const culprit = token ?? (jobs.size === 1 ? [...jobs.keys()][0]! : -1);
+        this.#lose(worker, message, (other) => (other === culprit ? Outcome.TRAPPED : Outcome.CRASHED));
+      },
+      failed: (error) => engine.fail(error),
+      exited: () => {},
+    });
+  }
+
+  start(): Promise<string[]> {
+    return this.#crew.start();
+  }
+
+  wake(): void {
+    if (this.#dispatching) return;
+    this.#dispatching = true;
+    // Not now: jobs that come in one go are to go out by their priorities, and in one batch.
+    queueMicrotask(() => {
+      this.#dispatching = false;
+      this.#handOut();
+    });
+  }
+
+  drain(): void {
+    this.#dispatch.drain();
+    this.wake();
+  }
+
+  abandon(token: number): number {
+    const worker = this.#seats.findIndex(({ jobs }) => jobs.has(token));
+    if (worker >= 0) {
+      this.#seats[worker]!.jobs.get(token)!.abandoned = performance.now();
+      this.#crew.post(worker, { weirpool: 'cancel', token });
+    }
+    return Math.min(this.#engine.settings.killGrace, GRACE);
+  }
+
+  killRunaways(): number {
+    const { killAfter, killGrace } = this.#engine.settings;
+    const time = performance.now();
+    let next = Infinity;
+    this.#seats.forEach(({ jobs }, worker) => {
+      const stays = [...jobs.values()];
+      const grace = stays.every(({ abandoned }) => abandoned !== undefined) ? Math.min(killGrace, GRACE) : killGrace;
+      const left = ({ since, abandoned = Infinity }: Stay) => Math.min(since + killAfter, abandoned + grace) - time;
+      const least = Math.min(...stays.map(left));
+      if (least > 0) {
+        next = Math.min(next, least);
+        return;
+      }
+      const culprits = new Set([...jobs].filter(([, stay]) => left(stay) <= 0).map(([token]) => token));
+      this.#lose(worker, 'a handler ran for too long', (token) => (culprits.has(token) ? Outcome.KILLED : Outcome.CRASHED));
+    });
+    return next;
+  }
+
+  workers(): WorkerStats[] {
+    const { tasks } = this.#table;
+    return this.#seats.map(({ state, jobs, jobsDone }, id) => {
+      const job = tasks[[...jobs.keys()][0] ?? -1]?.id;
+      const stats = { id, state: jobs.size > 0 ? ('busy' as const) : state, jobsDone };
+      return job === undefined ? stats : { ...stats, job };
+    });
+  }
+
+  halt(): void {
+    this.#over = true;
+  }
+
+  drainAll(): void {
+    this.#dispatch.drainAll();
+  }
+
+  get size(): number {
+    return this.#cutOff + this.#seats.filter(({ jobs }) => jobs.size > 0).length;
+  }
+
+  leave(deadline: number): Promise<void> {
+    if (this.#over) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = deadline === Infinity ? undefined : setTimeout(resolve, deadline);
+      this.#leaving = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+      this.#seats.forEach((_, worker) => this.#dismissIdle(worker));
+      this.#lookLeft();
+    });
+  }
+
+  terminate(): boolean {
+    this.#over = true;
+    this.#dispatch.stop();
+    this.#crew.terminate();
+    for (const seat of this.#seats) {
+      seat.state = 'left';
+      seat.jobs.clear();
+    }
+    this.#leaving?.();
+    return false;
+  }
+
+  /** Gives every free worker a job; those with the fewest come first. */
+  #handOut(): void {
+    const { concurrency } = this.#engine.settings;
+    if (this.#over) return;
+    deal: for (let load = 0; load < concurrency; load++) {
+      for (const [worker, seat] of this.#seats.entries()) {
+        if (seat.state !== 'idle' || seat.jobs.size !== load) continue;
+        const token = this.#dispatch.take(worker);
+        if (token < 0) break deal;
+        const stay: Stay = { since: performance.now(), abandoned: undefined };
+        seat.jobs.set(token, stay);
+        const order = this.#dispatch.order(token);
+        if (order instanceof Promise) void order.then((late) => this.#send(worker, stay, late));
+        else this.#send(worker, stay, order);
+      }
+    }
+    this.#dispatch.drain();
+  }
+
+  #send(worker: number, stay: Stay, order: Order): void {
+    // Copying a large input takes a while: the worker, or the whole memory, may be another one by now,
+    if (this.#over || this.#seats[worker]!.jobs.get(order.token) !== stay) return;
+    // or the job settled.
+    if (stay.abandoned !== undefined) {
+      this.#ended(worker, order.token, UNWANTED);
+      return;
+    }
+    this.#crew.post(worker, { weirpool: 'job', ...order }, [order.bytes.buffer]);
+  }
+
+  #ended(worker: number, token: number, answer: Answer): void {
+    const seat = this.#seats[worker]!;
+    if (this.#over || !seat.jobs.delete(token)) return;
+    seat.jobsDone++;
+    this.#dispatch.finish(token, answer);
+    if (this.#leaving !== undefined) this.#dismissIdle(worker);
+    else this.#handOut();
+    this.#lookLeft();
+  }
+
+  /** Ends a worker with all its jobs, and starts another one in its place. */
+  #lose(worker: number, reason: string, outcomeOf: (token: number) => number): void {
+    if (this.#over) return;
+    const { tasks } = this.#table;
+    const { corrections, emit } = this.#engine;
+    const seat = this.#seats[worker]!;
+    const lost = [...seat.jobs.keys()];
+    seat.jobs.clear();
+    seat.jobsDone += lost.length;
+    emit('workerexit', () => ({ worker, reason }));
+    if (this.#leaving === undefined) {
+      seat.state = 'starting';
+      this.#crew.replace(worker);
+    } else {
+      seat.state = 'left';
+      this.#cutOff++;
+      this.#crew.dismiss(worker);
+    }
+    for (const token of lost) {
+      const outcome = outcomeOf(token);
+      // The core does not know of workers that it does not see.
+      if (outcome === Outcome.CRASHED && tasks[token] !== undefined) corrections.workerCrashes++;
+      this.#dispatch.finish(token, errorAnswer(outcome, { message: reason }));
+    }
+    this.#dispatch.drain();
+    this.#lookLeft();
+  }
+
+  #dismissIdle(worker: number): void {
+    const seat = this.#seats[worker]!;
+    if (seat.jobs.size > 0 || seat.state === 'left') return;
+    seat.state = 'left';
+    this.#crew.dismiss(worker);
+    this.#engine.emit('workerexit', () => ({ worker, reason: 'the pool was closed' }));
+  }
+
+  #lookLeft(): void {
+    if (this.#seats.every(({ state }) => state === 'left')) this.#leaving?.();
+  }
+}

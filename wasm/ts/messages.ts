@@ -1,0 +1,40 @@
+// What a page and its workers say to each other.
+
+import type { Answer, Order } from './perform.ts';
+
+/** What the page sends each worker first. */
+export interface Init {
+  weirpool: 1;
+  module: WebAssembly.Module;
+  worker: number;
+  /** Modules to import handlers from. */
+  jobs: string[];
+  /** Undefined for a worker with a memory of its own. */
+  shared: Shared | undefined;
+}
+
+/** What a worker must know to share the page's memory. */
+export interface Shared {
+  memory: WebAssembly.Memory;
+  /** The address to enter by. */
+  receiver: number;
+  pool: number;
+  /** The page's performance.timeOrigin. */
+  origin: number;
+}
+
+/** What the page says later to workers that do not share its memory. */
+export type ToWorker = ({ weirpool: 'job' } & Order) | { weirpool: 'cancel'; token: number };
+
+/** What a worker says. */
+export type Message =
+  | { weirpool: 'ready'; worker: number; handlers: string[] }
+  | { weirpool: 'exit'; worker: number }
+  | ({ weirpool: 'done'; worker: number; token: number } & Answer)
+  | { weirpool: 'trap'; worker: number; message: string; token?: number }
+  | { weirpool: 'error'; worker: number; message: string; stack?: string };
+
+/** Speaks to the page, from a worker. */
+export function say(message: Message, transfer: Transferable[] = []): void {
+  (postMessage as Worker['postMessage'])(message, transfer);
+}

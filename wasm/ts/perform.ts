@@ -1,0 +1,86 @@
+// Performing a job that came as a message: on this thread, with this thread's own wasm instance, which
+// knows nothing of the pool.
+
+import type { Context } from './context.ts';
+import { describe, type ErrorData } from './errors.ts';
+import type { Handler } from './handlers.ts';
+import { Kind, Outcome } from './record.ts';
+import { Solo } from './solo.ts';
+import { DataError, decode, encode, isThenable, kindOf, utf8 } from './value.ts';
+
+/** A job on its way to whoever performs it. */
+export interface Order {
+  token: number;
+  handler: number;
+  kind: number;
+  bytes: Uint8Array<ArrayBuffer>;
+  attempt: number;
+  /** How many ms are left to it. */
+  remaining: number;
+}
+
+/** How it ended: an `Outcome`, and its result or its error. */
+export interface Answer {
+  outcome: number;
+  kind: number;
+  bytes: Uint8Array<ArrayBuffer>;
+}
+
+/** The context of a job without a record. */
+export class OrderContext implements Context {
+  cancelled = false;
+  readonly attempt: number;
+  readonly #deadline: number;
+
+  constructor({ attempt, remaining }: Order) {
+    this.attempt = attempt;
+    this.#deadline = performance.now() + remaining;
+  }
+
+  get remaining(): number {
+    return Math.max(0, this.#deadline - performance.now());
+  }
+}
+
+export class Performer {
+  readonly #handlers: readonly Handler[];
+  readonly #solo: Solo;
+
+  /** `mayBlock`: whether this thread may sleep. */
+  constructor(handlers: readonly Handler[], mayBlock: boolean) {
+    this.#handlers = handlers;
+    this.#solo = new Solo(mayBlock);
+  }
+
+  /** Rejects only when a built-in handler trapped; the wasm instance is then lost. */
+  async perform(order: Order, context: Context): Promise<Answer> {
+    const handler = this.#handlers[order.handler - this.#solo.handlers];
+    if (handler === undefined) return this.#solo.perform(order);
+    let output: unknown;
+    try {
+      output = handler(decode(order.kind, order.bytes), context);
+      if (isThenable(output)) output = await output;
+    } catch (error) {
+      return errorAnswer(Outcome.ERROR, describe(error));
+    }
+    try {
+      return { outcome: Outcome.COMPLETED, kind: kindOf(output), bytes: bytesOf(output) };
+    } catch (error) {
+      return errorAnswer(Outcome.BAD_OUTPUT, describe(error));
+    }
+  }
+}
+
+/** The end of a job that has no result. */
+export function errorAnswer(outcome: number, error: ErrorData): Answer {
+  return { outcome, kind: Kind.JSON, bytes: utf8(JSON.stringify(error)) };
+}
+
+/** A result's bytes, in a buffer of their own that may be transferred. */
+function bytesOf(output: unknown): Uint8Array<ArrayBuffer> {
+  const data = encode(output);
+  if (data === undefined) return new Uint8Array(0);
+  if (typeof data === 'string') return utf8(data);
+  if (data instanceof Uint8Array) return new Uint8Array(data);
+  throw new DataError('a Blob cannot be read synchronously: return its bytes');
+}

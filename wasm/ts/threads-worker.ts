@@ -1,0 +1,134 @@
+// A worker's work in threads mode: it shares the page's memory, and never returns from wasm while the
+// pool lives.
+
+import { RecordContext } from './context.ts';
+import { describe, describeError, type ErrorData } from './errors.ts';
+import type { Handler } from './handlers.ts';
+import { say, type Shared } from './messages.ts';
+import * as R from './record.ts';
+import { Layout, Outcome } from './record.ts';
+import { DataError, decode, encode, isThenable, kindOf, utf8, writeAscii } from './value.ts';
+import * as glue from './wasm.js';
+
+export function enterThreads(
+  { memory, receiver, pool, origin }: Shared,
+  worker: number,
+  handlers: ReadonlyMap<string, Handler>,
+  exports: glue.Exports,
+): void {
+  const call = caller(memory, pool, origin, [...handlers.values()]);
+  say({ weirpool: 'ready', worker, handlers: [...handlers.keys()] });
+  try {
+    glue.worker_enter(receiver, pool, worker, origin, call);
+    // Frees this thread's stack: nothing may run on it afterwards.
+    exports.__wbindgen_thread_destroy();
+    say({ weirpool: 'exit', worker });
+  } catch (error) {
+    say({ weirpool: 'trap', worker, message: String(error) });
+  }
+}
+
+/** What wasm calls for each job that is not built in. It must not throw. */
+function caller(
+  memory: WebAssembly.Memory,
+  pool: number,
+  origin: number,
+  table: readonly Handler[],
+): (handler: number, token: number) => number {
+  const layout = glue.pool_layout(pool);
+  const i32 = new Int32Array(memory.buffer);
+  const f64 = new Float64Array(memory.buffer);
+  const records = layout[Layout.RECORDS]! >>> 2;
+  const stride = layout[Layout.STRIDE]! >>> 2;
+  const builtIns = layout[Layout.BUILT_INS]!;
+  const inlineOffset = layout[Layout.INLINE_OFFSET]!;
+  const inlineBytes = layout[Layout.INLINE_BYTES]!;
+  let u8 = new Uint8Array(memory.buffer);
+  /** The memory at least up to `end`: a view goes short when the memory grows. */
+  const bytes = (end: number) => {
+    if (end > u8.length) u8 = new Uint8Array(memory.buffer);
+    return u8;
+  };
+  const now = () => (performance.timeOrigin - origin + performance.now()) * 1000;
+
+  const write = (record: number, value: unknown): void => {
+    const data = encode(value);
+    i32[record + R.OUTPUT_KIND] = kindOf(value);
+    i32[record + R.OUTPUT_CAPACITY] = 0;
+    const inline = record * 4 + inlineOffset;
+    i32[record + R.OUTPUT] = inline;
+    if (data === undefined) {
+      i32[record + R.OUTPUT_LEN] = 0;
+      return;
+    }
+    if (typeof data === 'string' && data.length <= inlineBytes && writeAscii(u8, inline, data)) {
+      i32[record + R.OUTPUT_LEN] = data.length;
+      return;
+    }
+    if (!(typeof data === 'string' || data instanceof Uint8Array)) {
+      throw new DataError('a Blob cannot be read synchronously: return its bytes');
+    }
+    const output = typeof data === 'string' ? utf8(data) : data;
+    const { length } = output;
+    let address = inline;
+    if (length > inlineBytes) {
+      address = glue.alloc(length) >>> 0;
+      if (address === 0) throw new DataError(`its ${length} bytes do not fit into memory`);
+      i32[record + R.OUTPUT_CAPACITY] = length;
+    }
+    bytes(address + length).set(output, address);
+    i32[record + R.OUTPUT] = address;
+    i32[record + R.OUTPUT_LEN] = length;
+  };
+
+  const fail = (record: number, outcome: number, error: ErrorData): number => {
+    i32[record + R.OUTCOME] = outcome;
+    try {
+      write(record, error);
+    } catch {
+      // Too large, most likely: its message will do.
+      write(record, { name: 'Error', message: (error.message ?? '').slice(0, 1000) });
+    }
+    return outcome;
+  };
+
+  return (handler, token) => {
+    const record = records + token * stride;
+    try {
+      const length = i32[record + R.INPUT_LEN]! >>> 0;
+      const address = i32[record + R.INPUT]! >>> 0;
+      // A copy on plain memory: hardly any API takes a view of shared memory.
+      const input = decode(
+        i32[record + R.KIND]!,
+        bytes(address + length).slice(address, address + length) as Uint8Array<ArrayBuffer>,
+      );
+      const output = table[handler - builtIns]!(input, new RecordContext(i32, f64, record, now));
+      if (isThenable(output)) {
+        ignore(output);
+        return fail(record, Outcome.ERROR, {
+          name: 'TypeError',
+          message: 'the handler returned a promise; in threads mode handlers are synchronous',
+          code: 'ERR_UNSUPPORTED',
+        });
+      }
+      try {
+        write(record, output);
+      } catch (error) {
+        return fail(record, Outcome.BAD_OUTPUT, describeError(error));
+      }
+      i32[record + R.OUTCOME] = Outcome.COMPLETED;
+      return 0;
+    } catch (error) {
+      return fail(record, Outcome.ERROR, describe(error));
+    }
+  };
+}
+
+/** Nobody will ever look at it: a rejection must not count as unhandled. */
+function ignore(promise: PromiseLike<unknown>): void {
+  try {
+    promise.then(() => {}, () => {});
+  } catch {
+    // Its own business.
+  }
+}
