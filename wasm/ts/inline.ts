@@ -3,11 +3,12 @@
 
 import { Dispatch } from './dispatch.ts';
 import type { Engine } from './engine.ts';
-import { PoolError } from './errors.ts';
+import { describe, PoolError } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { collect } from './handlers.ts';
 import { macrotask } from './macrotask.ts';
-import { OrderContext, Performer } from './perform.ts';
+import { errorAnswer, OrderContext, Performer, UNWANTED, type Answer, type Order } from './perform.ts';
+import { Outcome } from './record.ts';
 import type { Table } from './table.ts';
 import type { WorkerStats } from './types.ts';
 
@@ -123,29 +124,45 @@ export class Inline implements Executor {
 
   async #runNext(): Promise<void> {
     if (this.#over || this.#token >= 0) return;
-    const token = this.#dispatch.take(0);
+    const token = (this.#token = this.#dispatch.take(0));
     // What was settled instead of run.
     this.#dispatch.drain();
     if (token < 0) return;
-    this.#token = token;
-    const order = await this.#dispatch.order(token);
-    if (this.#over) return;
-    this.#context = new OrderContext(order);
-    // Cancelled while a large input was copied.
-    this.#context.cancelled = this.#table.tasks[token] === undefined;
+    let answer: Answer | undefined;
     try {
-      const answer = await this.#performer!.perform(order, this.#context);
-      if (this.#over) return;
-      this.#jobsDone++;
-      this.#token = -1;
-      this.#dispatch.finish(token, answer);
+      const order = await this.#dispatch.order(token);
+      answer = await this.#perform(order);
     } catch (error) {
-      if (this.#over) return;
-      const engine = this.#engine;
-      engine.instance.reset(`the handler trapped: ${String(error)}`, [{ engine, token, verdict: 'ERR_PANIC' }]);
-      return;
+      // There is no memory for a copy of the input.
+      answer = errorAnswer(Outcome.ERROR, describe(error));
     }
+    if (this.#over || answer === undefined) return;
+    this.#jobsDone++;
+    this.#token = -1;
+    this.#dispatch.finish(token, answer);
     this.#left?.();
     this.drain();
+  }
+
+  /** Undefined when the memory is lost. */
+  async #perform(order: Order): Promise<Answer | undefined> {
+    const { token } = order;
+    if (this.#over) return undefined;
+    // Settled while a large input was copied.
+    if (this.#table.tasks[token] === undefined) return UNWANTED;
+    this.#context = new OrderContext(order);
+    try {
+      return await this.#performer!.perform(order, this.#context);
+    } catch (error) {
+      const engine = this.#engine;
+      if (this.#over) return undefined;
+      // Or a worker of another pool has brought the module down, and will say so.
+      if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
+        engine.instance.reset(`the handler trapped: ${error.message}`, [{ engine, token, verdict: 'ERR_PANIC' }]);
+      } else {
+        engine.instance.suspect(error);
+      }
+      return undefined;
+    }
   }
 }

@@ -3,8 +3,9 @@
 
 import { Dispatch } from './dispatch.ts';
 import type { Engine } from './engine.ts';
+import { describe } from './errors.ts';
 import type { Executor } from './executor.ts';
-import { errorAnswer, type Answer, type Order } from './perform.ts';
+import { errorAnswer, UNWANTED, type Answer, type Order } from './perform.ts';
 import { Outcome } from './record.ts';
 import type { Table } from './table.ts';
 import type { WorkerStats } from './types.ts';
@@ -13,9 +14,6 @@ import { Crew } from './workers.ts';
 /** How long a worker that runs nothing but settled jobs is waited for, in ms: a synchronous handler cannot hear
  * that it was cancelled. */
 const GRACE = 250;
-
-/** The end of a job that was settled before its worker had it: nobody reads it. */
-const UNWANTED = errorAnswer(Outcome.ERROR, { message: 'the job was settled before it began' });
 
 /** A worker's side of the page. */
 interface Seat {
@@ -64,7 +62,6 @@ export class Isolated implements Executor {
         this.#lose(worker, message, (other) => (other === culprit ? Outcome.TRAPPED : Outcome.CRASHED));
       },
       failed: (error) => engine.fail(error),
-      exited: () => {},
     });
   }
 
@@ -173,8 +170,15 @@ export class Isolated implements Executor {
         const stay: Stay = { since: performance.now(), abandoned: undefined };
         seat.jobs.set(token, stay);
         const order = this.#dispatch.order(token);
-        if (order instanceof Promise) void order.then((late) => this.#send(worker, stay, late));
-        else this.#send(worker, stay, order);
+        if (order instanceof Promise) {
+          order.then(
+            (late) => this.#send(worker, stay, late),
+            // There is no memory for the copy.
+            (error: unknown) => this.#ended(worker, token, errorAnswer(Outcome.ERROR, describe(error)), stay),
+          );
+        } else {
+          this.#send(worker, stay, order);
+        }
       }
     }
     this.#dispatch.drain();
@@ -191,9 +195,10 @@ export class Isolated implements Executor {
     this.#crew.post(worker, { weirpool: 'job', ...order }, [order.bytes.buffer]);
   }
 
-  #ended(worker: number, token: number, answer: Answer): void {
+  /** A worker has answered; `stay` is given where the worker may be another one by now. */
+  #ended(worker: number, token: number, answer: Answer, stay?: Stay): void {
     const seat = this.#seats[worker]!;
-    if (this.#over || !seat.jobs.delete(token)) return;
+    if (this.#over || (stay !== undefined && seat.jobs.get(token) !== stay) || !seat.jobs.delete(token)) return;
     seat.jobsDone++;
     this.#dispatch.finish(token, answer);
     if (this.#leaving !== undefined) this.#dismissIdle(worker);

@@ -71,6 +71,9 @@ export class Performer {
   }
 }
 
+/** The end of a job that was settled before anybody had it: nobody reads it. */
+export const UNWANTED: Answer = { outcome: Outcome.CANCELLED, kind: Kind.NONE, bytes: new Uint8Array(0) };
+
 /** The end of a job that has no result. */
 export function errorAnswer(outcome: number, error: ErrorData): Answer {
   return { outcome, kind: Kind.JSON, bytes: utf8(JSON.stringify(error)) };

@@ -36,9 +36,6 @@ export class Threads implements Executor {
     const shared = { memory, receiver, pool, origin: performance.timeOrigin };
     this.#crew = new Crew(engine.settings, { module, shared }, {
       started: (worker) => engine.emit('workerstart', () => ({ worker })),
-      // These two are said to executors whose workers do not share memory.
-      done: () => {},
-      failed: () => {},
       exited: (worker) => engine.emit('workerexit', () => ({ worker, reason: 'the pool was closed' })),
       crashed: (worker, message) => {
         engine.emit('workerexit', () => ({ worker, reason: message }));

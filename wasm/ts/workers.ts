@@ -8,13 +8,14 @@ import type { Answer } from './perform.ts';
 /** Who wants to hear of the workers once they run. */
 export interface Listener {
   started(worker: number): void;
-  /** A job of a worker with a memory of its own has ended. */
-  done(worker: number, token: number, answer: Answer): void;
   /** A worker trapped, or ended unasked; `token` is that of the job that did it, where the worker knows. */
   crashed(worker: number, message: string, token: number | undefined): void;
-  exited(worker: number): void;
+  /** A worker that shares memory has left the stopped pool. */
+  exited?(worker: number): void;
+  /** A job of a worker with a memory of its own has ended. */
+  done?(worker: number, token: number, answer: Answer): void;
   /** A worker that was to replace another one did not start. */
-  failed(error: unknown): void;
+  failed?(error: unknown): void;
 }
 
 export class Crew {
@@ -47,7 +48,7 @@ export class Crew {
     this.dismiss(id);
     this.#hire(id).catch((error: unknown) => {
       // Unless all of them were terminated.
-      if (this.#workers.length > 0) this.#listener.failed(error);
+      if (this.#workers.length > 0) this.#listener.failed?.(error);
     });
   }
 
@@ -127,7 +128,7 @@ export class Crew {
             break;
           }
           case 'done':
-            this.#listener.done(id, message.token, message);
+            this.#listener.done?.(id, message.token, message);
             break;
           case 'trap':
             if (this.#running.has(id)) this.#listener.crashed(id, message.message, message.token);
@@ -155,7 +156,7 @@ export class Crew {
   #left(id: number): void {
     if (!this.#running.delete(id)) return;
     if (this.#leaving) {
-      this.#listener.exited(id);
+      this.#listener.exited?.(id);
       if (this.#running.size === 0) this.#allLeft?.();
     } else {
       this.#listener.crashed(id, 'it left the pool unasked', undefined);
