@@ -52,6 +52,8 @@ impl SharedPool {
                     return Some(token);
                 }
                 Take::Settled(completion) => self.settle(completion),
+                Take::Delayed { .. } => {}
+                Take::Stale(token) => self.release(token),
                 Take::Empty { .. } => return None,
             }
         }
@@ -73,6 +75,7 @@ impl SharedPool {
             Finish::Settled(completion) => self.note_end(&completion),
             // Settled before; the page knows.
             Finish::Stale(_) => {}
+            Finish::Retry { .. } => unreachable!("no job has a retry policy"),
         }
     }
 }

@@ -8,7 +8,7 @@ const pool: [unknown, 'TypeError' | 'RangeError'][] = [
   ['threads', 'TypeError'],
   [{ retry: true }, 'TypeError'],
   [{ adaptive: true }, 'TypeError'],
-  [{ handlers: () => {} }, 'TypeError'],
+  [{ handlers: {} }, 'TypeError'],
   [{ mode: 1 }, 'TypeError'],
   [{ mode: 'thread' }, 'RangeError'],
   [{ workers: '4' }, 'TypeError'],
