@@ -70,6 +70,7 @@ pub mod retry;
 pub mod time;
 
 mod attempt;
+mod breakers;
 mod config;
 mod control;
 mod countdown;

@@ -292,7 +292,7 @@ fn a_full_queue_is_no_failure_to_the_breaker() {
             pool.submit(job, Submit::DEFAULT, at(0)),
             Err(Refused::Full(job))
         );
-        pool.note_refused(weirpool_core::pool::Refusal::Timeout, at(0));
+        pool.note_refused(weirpool_core::pool::Refusal::Timeout, None, at(0));
     }
     assert_eq!(pool.breaker().snapshot(at(0)).failure_rate, 0);
     assert_eq!(pool.breaker().state(at(0)), breaker::State::Closed);

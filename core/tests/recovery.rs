@@ -81,8 +81,8 @@ fn counters_and_gates_survive_and_waiting_jobs_keep_their_turns() {
 
     let pool = new();
     carry(&old, &pool);
-    pool.note_lost(Lost::Trapped, at(130));
-    pool.note_lost(Lost::Crashed, at(130));
+    pool.note_lost(Lost::Trapped, None, at(130));
+    pool.note_lost(Lost::Crashed, None, at(130));
     pool.adopt(1, low, Carried::new(at(100)), at(130)).unwrap();
     pool.adopt(4, Submit::DEFAULT, Carried::new(at(110)), at(130))
         .unwrap();

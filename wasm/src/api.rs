@@ -252,6 +252,7 @@ pub fn note_refused(number: u32, kind: u32) {
             1 => Refusal::Abort,
             _ => Refusal::Input,
         },
+        None,
         clock::instant(clock::now()),
     );
 }
@@ -268,7 +269,7 @@ pub fn note_lost(number: u32, kind: u32) {
     };
     pool(number)
         .core
-        .note_lost(lost, clock::instant(clock::now()));
+        .note_lost(lost, None, clock::instant(clock::now()));
 }
 
 #[wasm_bindgen]

@@ -330,6 +330,7 @@ fn options(fields: &Fields) -> Submit {
         run_timeout: limit(fields.run_timeout),
         total_timeout: limit(fields.total_timeout),
         retry: Retry::Off,
+        kind: None,
     }
 }
 
