@@ -208,11 +208,16 @@ impl Breaker {
         let watches_slow = self.rules.slow_rate != 0;
         let slow = watches_slow && micros(run) > self.rules.slow_call;
         let generation = permit.generation;
-        if phase.is_closed_of(generation)
-            && !(failure || slow)
-            && self.failures.is_clean(generation)
-            && (!watches_slow || self.slow.is_clean(generation))
-        {
+        let changes_nothing = match phase.state() {
+            State::Closed => {
+                !(failure || slow)
+                    && self.failures.is_clean(generation)
+                    && (!watches_slow || self.slow.is_clean(generation))
+            }
+            State::Disabled => true,
+            _ => false,
+        };
+        if changes_nothing && phase.generation() == generation {
             return Recorded::Counted;
         }
         self.record_change(phase, permit, failure, slow, now)
@@ -366,7 +371,7 @@ impl Breaker {
         }
         if phase.state() != State::Closed {
             // A slow probe has not shown that calls are fast again.
-            return self.record_not_closed(phase, failure || slow, now);
+            return self.record_probe(phase, failure || slow, now);
         }
         match self.count(phase, failure, slow) {
             Count::Below => Recorded::Counted,
@@ -379,17 +384,14 @@ impl Breaker {
         }
     }
 
-    /// Reports how a call ended that was let through in this phase, which is not a closed one.
+    /// Reports how a probe ended.
     #[cold]
-    fn record_not_closed(&self, mut phase: Phase, bad: bool, now: Instant) -> Recorded {
+    fn record_probe(&self, mut phase: Phase, bad: bool, now: Instant) -> Recorded {
         let generation = phase.generation();
         loop {
-            match phase.state() {
-                State::Disabled => return Recorded::Counted,
-                // Else it is a second report for one permit: no probe is out.
-                State::HalfOpen if phase.succeeded() < phase.issued() => {}
-                // No permit is ever of an open generation.
-                _ => return self.stale(),
+            // Else it is a second report for one permit: no probe is out. (No permit is ever of an open generation.)
+            if phase.state() != State::HalfOpen || phase.succeeded() >= phase.issued() {
+                return self.stale();
             }
             let recorded = if bad {
                 self.open(phase, Cause::ProbeFailed, now)

@@ -38,12 +38,6 @@ impl Phase {
         State::from_bits(self.0 >> Self::STATE_SHIFT)
     }
 
-    #[inline(always)]
-    pub(super) const fn is_closed_of(self, generation: u32) -> bool {
-        // Closed is the state 0.
-        self.0 >> Self::STATE_SHIFT == generation << (Self::GENERATION_SHIFT - Self::STATE_SHIFT)
-    }
-
     pub(super) const fn trips(self) -> u32 {
         self.0 >> Self::TRIPS_SHIFT & Self::MAX
     }
