@@ -116,6 +116,19 @@ test('jobs: modules named by URL are served without a worker file of one’s own
   assert.equal(result.missing.error?.code, 'ERR_WORKER_LOAD');
 });
 
+test('what is not a function, and the default, is no job', {}, async (page) => {
+  const codes = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
+    const codes = {};
+    for (const name of ['default', 'version', 'settings', 'missing', 'upper'])
+      codes[name] = (await outcome(pool.run(name, 'job'))).error?.code;
+    return codes;
+  });
+  const { upper, ...others } = codes;
+  assert.equal(upper, undefined);
+  for (const [name, code] of Object.entries(others)) assert.equal(code, 'ERR_UNKNOWN_JOB', name);
+});
+
 test('own handlers come back after a reset', { expectProblems: /unreachable|RuntimeError|trap/i }, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 2, createWorker: moduleWorker('/own-worker.js') });

@@ -71,4 +71,10 @@ export const jobs = {
   throwsLater: () => new Promise(() => setTimeout(() => { throw new Error('too late'); })),
   // Asynchronous, and deaf to its cancellation.
   never: () => new Promise(() => {}),
+
+  // No jobs: what a bundler's namespace of a module may hold beside them.
+  default: () => 'default',
+  version: '1.0',
+  settings: { upper: true },
+  missing: undefined,
 };
