@@ -10,7 +10,11 @@ export async function collect(given: object, where: string, urls: readonly strin
   const handlers = new Map<string, Handler>();
   add(handlers, given, where);
   for (const url of urls) {
-    add(handlers, (await import(/* @vite-ignore */ /* webpackIgnore: true */ url)) as object, url);
+    const module = import(/* @vite-ignore */ /* webpackIgnore: true */ url) as Promise<object>;
+    add(handlers, await module.catch((cause: unknown) => {
+      // A syntax error's own message does not say where.
+      throw new Error(`${url} could not be imported: ${String(cause)}`, { cause });
+    }), url);
   }
   return new Map([...handlers].sort(([a], [b]) => (a < b ? -1 : 1)));
 }

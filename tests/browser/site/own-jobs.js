@@ -43,6 +43,8 @@ export const jobs = {
   later: () => Promise.resolve(1),
   laterFails: () => Promise.reject(new Error('lost')),
   func: () => () => 1,
+  blob: () => new Blob(['text']),
+  hostile: () => ({ toJSON() { throw new Error('hostile'); } }),
   big: () => 1n,
   cycle() {
     const value = {};
