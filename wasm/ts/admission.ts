@@ -92,7 +92,7 @@ export class Admission {
 
   /** Refuses a job that nobody has seen accepted. */
   refuse(task: Task, error: unknown): void {
-    this.#engine.open++;
+    this.#engine.opened();
     this.#refuseOpen(task, error);
   }
 
@@ -143,7 +143,7 @@ export class Admission {
     if (this.#carrying > 0 || (waits && this.#pending.size > 0)) return this.#queueUp(task);
     const refused = this.#tryIn(task);
     if (refused === undefined) {
-      this.#engine.open++;
+      this.#engine.opened();
       return undefined;
     }
     if (refused === Later) return this.#queueUp(task);
@@ -168,7 +168,7 @@ export class Admission {
 
   /** The task is open though not accepted: its limits and its signal hold from now on. */
   #opened(task: Task): void {
-    this.#engine.open++;
+    this.#engine.opened();
     const { settings, since } = task.extra!;
     const limit = Math.min(settings.submitTimeout, settings.totalTimeout);
     if (limit !== Infinity) {
@@ -382,7 +382,7 @@ export class Admission {
       return -1;
     }
     if (code === 0) {
-      if (opens) this.#engine.open++;
+      if (opens) this.#engine.opened();
       this.#entered(task, token);
     }
     return code;

@@ -2,6 +2,7 @@
 
 import type { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
+import { hold, release } from './node.ts';
 import type { Task } from './job.ts';
 import type { CloseOptions, CloseReport } from './types.ts';
 
@@ -11,6 +12,7 @@ export async function close(
   { mode, deadline }: Required<CloseOptions>,
   last: () => void,
 ): Promise<CloseReport> {
+  hold();
   const began = performance.now();
   const left = () => Math.max(0, deadline - (performance.now() - began));
   const wasOpen = engine.open;
@@ -32,6 +34,7 @@ export async function close(
   const terminated = engine.executor.size;
   last();
   engine.dispose();
+  release();
   return {
     mode,
     clean: terminated === 0 && (mode !== 'drain' || aborted === 0),

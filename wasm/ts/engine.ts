@@ -9,6 +9,7 @@ import { Inline } from './inline.ts';
 import type { Instance } from './instance.ts';
 import { Isolated } from './isolated.ts';
 import type { Task } from './job.ts';
+import { hold } from './node.ts';
 import type { PoolSettings } from './options.ts';
 import { PHASE, Phase } from './record.ts';
 import { LOST, type Evacuated } from './reset.ts';
@@ -176,6 +177,11 @@ export class Engine {
         if (this.#ready === ready) this.fail(error);
       },
     );
+  }
+
+  /** One more job is open. */
+  opened(): void {
+    if (this.open++ === 0) hold();
   }
 
   /** Whether jobs are open or handlers run. */

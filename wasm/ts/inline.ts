@@ -157,8 +157,9 @@ export class Inline implements Executor {
       const engine = this.#engine;
       if (this.#over) return undefined;
       // Or a worker of another pool has brought the module down, and will say so.
-      if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
-        engine.instance.reset(`the handler trapped: ${error.message}`, [{ engine, token, verdict: 'ERR_PANIC' }]);
+      // A stack overflow is a RangeError, or Firefox's InternalError.
+      if (error instanceof WebAssembly.RuntimeError || /^(Range|Internal)Error$/.test((error as Error).name)) {
+        engine.instance.reset(`the handler trapped: ${(error as Error).message}`, [{ engine, token, verdict: 'ERR_PANIC' }]);
       } else {
         engine.instance.suspect(error);
       }

@@ -2,6 +2,7 @@
 
 import type { Handler } from './handlers.ts';
 import { say, type ToWorker } from './messages.ts';
+import { port } from './node.ts';
 import { OrderContext, Performer } from './perform.ts';
 import * as glue from './wasm.js';
 
@@ -9,7 +10,7 @@ export function enterIsolated(worker: number, handlers: ReadonlyMap<string, Hand
   glue.enter_page(performance.timeOrigin);
   const performer = new Performer([...handlers.values()], true);
   const running = new Map<number, OrderContext>();
-  addEventListener('message', ({ data }: MessageEvent<ToWorker | null>) => {
+  port.addEventListener('message', ({ data }: MessageEvent<ToWorker | null>) => {
     if (data?.weirpool === 'cancel') {
       const context = running.get(data.token);
       if (context !== undefined) context.cancelled = true;

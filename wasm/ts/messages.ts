@@ -1,5 +1,6 @@
 // What a page and its workers say to each other.
 
+import { port } from './node.ts';
 import type { Answer, Order } from './perform.ts';
 
 /** What the page sends each worker first. */
@@ -36,5 +37,5 @@ export type Message =
 
 /** Speaks to the page, from a worker. */
 export function say(message: Message, transfer: Transferable[] = []): void {
-  (postMessage as Worker['postMessage'])(message, transfer);
+  port.postMessage(message, transfer);
 }

@@ -3,6 +3,7 @@
 
 import { PoolError, show } from './errors.ts';
 import type { Mode } from './mode.ts';
+import { parallelism } from './node.ts';
 import type { BreakerOptions, CloseOptions, PoolOptions, PriorityName, RunOptions } from './types.ts';
 
 /** Durations are at most this many ms (24 days): what a timer can hold. */
@@ -171,7 +172,7 @@ export function jobName(name: unknown): string {
 }
 
 function defaultWorkers(): number {
-  const cores = globalThis.navigator?.hardwareConcurrency ?? 4;
+  const cores = parallelism() ?? globalThis.navigator?.hardwareConcurrency ?? 4;
   return Math.max(1, Math.min(cores - 1, 16));
 }
 

@@ -7,6 +7,7 @@ import { badData, failure, stateAfter } from './failures.ts';
 import { isOver, resultOf, type Task } from './job.ts';
 import { LARGE } from './loader.ts';
 import { nextTask, SLICE } from './macrotask.ts';
+import { release } from './node.ts';
 import * as R from './record.ts';
 import { Kind, Outcome } from './record.ts';
 import { decode } from './value.ts';
@@ -161,6 +162,7 @@ export class Settlement {
   }
 
   #becameIdle(): void {
+    release();
     if (this.#engine.listening) this.#engine.emit('drain', () => undefined);
     for (const idler of this.#idlers.splice(0)) idler();
   }

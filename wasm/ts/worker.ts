@@ -4,20 +4,19 @@ import { describeError } from './errors.ts';
 import { collect } from './handlers.ts';
 import { enterIsolated } from './isolated-worker.ts';
 import { say, type Init } from './messages.ts';
+import { port } from './node.ts';
 import { enterThreads } from './threads-worker.ts';
 import * as glue from './wasm.js';
 
 export type { Context } from './context.ts';
 export type { Handler } from './handlers.ts';
 
-// Listens from the first moment on: the page's message may come before `serve` is called.
+// Listens from the first moment on: the page's message may come before `serve` is called. And until the end: a
+// thread of Node's that listens to nothing ends.
 const received = new Promise<Init>((resolve) => {
-  const listen = ({ data }: MessageEvent) => {
-    if ((data as Partial<Init> | null)?.weirpool !== 1) return;
-    removeEventListener('message', listen);
-    resolve(data as Init);
-  };
-  addEventListener('message', listen);
+  port.addEventListener('message', ({ data }) => {
+    if ((data as Partial<Init> | null)?.weirpool === 1) resolve(data as Init);
+  });
 });
 let served = false;
 

@@ -2,6 +2,7 @@
 
 import { PoolError, show } from './errors.ts';
 import type { Init, Message, ToWorker } from './messages.ts';
+import { adapt, startThread, workerClass } from './node.ts';
 import type { Settings } from './options.ts';
 import type { Answer } from './perform.ts';
 
@@ -108,6 +109,7 @@ export class Crew {
       );
       const worker = makeWorker(this.#settings);
       this.#workers[id] = worker;
+      adapt(worker);
       const fail = (message: string, cause?: unknown) => reject(loadError(`a worker failed to start: ${message}`, cause));
       worker.onmessage = ({ data: message }: MessageEvent<Message>) => {
         switch (message?.weirpool) {
@@ -173,11 +175,13 @@ function makeWorker(settings: Settings): Worker {
   try {
     if (settings.createWorker !== undefined) {
       const worker = settings.createWorker();
-      if (!(worker instanceof Worker)) {
+      if (!(worker instanceof workerClass()!)) {
         throw new TypeError(`createWorker must return a Worker, not ${show(worker)}`);
       }
       return worker;
     }
+    const thread = startThread(settings.workerUrl);
+    if (thread !== undefined) return thread;
     if (settings.workerUrl !== undefined) return new Worker(settings.workerUrl, { type: 'module' });
     return new Worker(new URL('./default-worker.js', import.meta.url), { type: 'module' });
   } catch (cause) {

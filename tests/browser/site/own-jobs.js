@@ -43,6 +43,8 @@ export const jobs = {
   later: () => Promise.resolve(1),
   laterFails: () => Promise.reject(new Error('lost')),
   func: () => () => 1,
+  blob: () => new Blob(['text']),
+  hostile: () => ({ toJSON() { throw new Error('hostile'); } }),
   big: () => 1n,
   cycle() {
     const value = {};
@@ -71,4 +73,10 @@ export const jobs = {
   throwsLater: () => new Promise(() => setTimeout(() => { throw new Error('too late'); })),
   // Asynchronous, and deaf to its cancellation.
   never: () => new Promise(() => {}),
+
+  // No jobs: what a bundler's namespace of a module may hold beside them.
+  default: () => 'default',
+  version: '1.0',
+  settings: { upper: true },
+  missing: undefined,
 };
