@@ -55,7 +55,28 @@ pub struct Config {
     /// The circuit breaker of the pool; `None` is a breaker that is disabled.
     pub breaker: Option<breaker::Config>,
     /// The circuit breaker of each kind of jobs ([`Submit::kind`]), all set up alike; `None` is breakers that are disabled.
-    /// A job must pass both its kind's and the pool's, and its outcome is told to both.
+    /// A job must pass both its kind's and the pool's, and its outcome is told to both. A pool of no kinds has none.
+    ///
+    /// ```
+    /// use weirpool_core::breaker::{self, State};
+    /// use weirpool_core::pool::{Config, Kind, Outcome, Pool, Submit, Take, WorkerId};
+    /// use weirpool_core::time::Instant;
+    ///
+    /// static POOL: Pool<&str, 20, 2> = Pool::new(Config {
+    ///     kind_breaker: Some(breaker::Config { consecutive: Some(1), ..breaker::Config::DEFAULT }),
+    ///     ..Config::DEFAULT
+    /// });
+    /// let (mail, print) = (Kind(0), Kind(1));
+    /// let of = |kind| Submit { kind: Some(kind), ..Submit::DEFAULT };
+    /// let now = Instant::from_millis(1);
+    /// POOL.submit("a letter", of(mail), now).unwrap();
+    /// let Take::Job(letter) = POOL.take(WorkerId(0), now) else { panic!("it waits") };
+    /// let _ = POOL.finish(letter, Outcome::Failure, now);
+    ///
+    /// assert_eq!(POOL.kind_breaker(mail).unwrap().state(now), State::Open);
+    /// assert!(POOL.submit("another letter", of(mail), now).is_err());
+    /// assert!(POOL.submit("a page", of(print), now).is_ok());
+    /// ```
     pub kind_breaker: Option<breaker::Config>,
     /// Whether a submission that waited for room too long ([`Refusal::Timeout`]) counts as a failure for the breakers.
     pub count_submit_timeouts: bool,

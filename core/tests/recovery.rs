@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use weirpool_core::{
-    breaker,
+    adaptive, breaker,
     pool::{
-        Carried, Config, Finish, Ledger, Lost, Outcome, Phase, Policy, Poll, Pool, Priority,
+        Carried, Config, Finish, Kind, Ledger, Lost, Outcome, Phase, Policy, Poll, Pool, Priority,
         Refused, Retry, Running, Settled, State, Submit, Take, WorkerId,
     },
     rate::Quota,
@@ -43,13 +43,13 @@ fn take(pool: &Small, now: Instant) -> Running<u32> {
 }
 
 /// What the owner of a lost memory does: it copies the ledger's bytes, and calls nothing of the old pool.
-fn carry(old: &Small, new: &Small) {
-    let (from, to): (*const Ledger, *const Ledger) = (old.ledger(), new.ledger());
+fn carry<const KINDS: usize>(old: &Pool<u32, 16, KINDS>, new: &Pool<u32, 16, KINDS>) {
+    let (from, to): (*const Ledger<KINDS>, *const Ledger<KINDS>) = (old.ledger(), new.ledger());
     // SAFETY: a ledger is words only; nobody else uses either pool here.
     unsafe {
         to.cast_mut()
             .cast::<u8>()
-            .copy_from(from.cast(), size_of::<Ledger>())
+            .copy_from(from.cast(), size_of::<Ledger<KINDS>>())
     };
     new.recovered();
 }
@@ -177,6 +177,45 @@ fn adoption_passes_every_gate_but_the_capacity() {
 }
 
 #[test]
+fn the_breakers_of_kinds_survive_and_learn_of_lost_jobs() {
+    let new = || {
+        Pool::<u32, 16, 2>::new(Config {
+            capacity: 8,
+            kind_breaker: Some(breaker::Config {
+                consecutive: Some(2),
+                ..breaker::Config::DEFAULT
+            }),
+            ..Config::DEFAULT
+        })
+    };
+    let state = |pool: &Pool<u32, 16, 2>, kind| pool.kind_breaker(kind).unwrap().state(at(1));
+    let (old, kinds) = (new(), [Kind(0), Kind(1)]);
+    for kind in kinds {
+        old.note_lost(Lost::Killed, Some(kind), at(1));
+    }
+    old.note_lost(Lost::Trapped, Some(Kind(0)), at(1));
+    let pool = new();
+    carry(&old, &pool);
+    let states = kinds.map(|kind| state(&pool, kind));
+    assert_eq!(states, [breaker::State::Open, breaker::State::Closed]);
+
+    pool.note_lost(Lost::Crashed, Some(Kind(1)), at(1));
+    assert_eq!(state(&pool, Kind(1)), breaker::State::Closed);
+    let options = Submit {
+        kind: Some(Kind(1)),
+        retry: Retry::Policy(Policy::DEFAULT.after_panics()),
+        ..Submit::DEFAULT
+    };
+    let again = pool.retry_lost(Lost::Trapped, options, Carried::new(at(0)), at(1));
+    assert!(again.is_some());
+    assert_eq!(
+        state(&pool, Kind(1)),
+        breaker::State::Open,
+        "it remembers one"
+    );
+}
+
+#[test]
 fn a_lost_job_is_tried_again_as_its_policy_says() {
     let pool = new();
     let with = |policy| Submit {
@@ -269,6 +308,13 @@ fn a_configuration_that_cannot_work_is_refused() {
             breaker: Some(breaker::Config {
                 probes: 0,
                 ..breaker::Config::DEFAULT
+            }),
+            ..good
+        },
+        Config {
+            adaptive: Some(adaptive::Config {
+                min: 5,
+                ..adaptive::Config::DEFAULT
             }),
             ..good
         },

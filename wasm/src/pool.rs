@@ -26,6 +26,8 @@ const TOKENS: usize = 2 * SLOTS;
 /// A pool in shared memory.
 pub struct SharedPool {
     pub core: Pool<Token, SLOTS>,
+    /// Whether the core's limit changes by itself.
+    pub adapts: bool,
     pub records: Box<[Record]>,
     /// Tokens on their way back to the page.
     pub completions: Apart<TakeAllList>,
@@ -95,6 +97,7 @@ impl SharedPool {
     pub fn new(config: Config, workers: usize) -> Result<Self, ConfigError> {
         Ok(Self {
             core: Pool::try_new(config)?,
+            adapts: config.adaptive.is_some(),
             records: (0..TOKENS).map(|_| Record::new()).collect(),
             completions: Apart(TakeAllList::new()),
             doorbell: AtomicI32::new(0),

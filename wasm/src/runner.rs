@@ -31,10 +31,17 @@ pub fn run(pool: &'static SharedPool) {
     // A memory that the page has given up settles nothing any more.
     while pool.halt.load(Ordering::Relaxed) == 0 {
         match pool.core.take(WorkerId(worker), clock::instant(now)) {
-            Take::Job(running) => match run_job(pool, state, running, now) {
-                Some(end) => now = end,
-                None => return,
-            },
+            Take::Job(running) => {
+                // The limit may have risen at the end of the last job, with nobody else to see it. (Only the page calls
+                // `wake`; this thread is in the same rayon pool.)
+                if pool.adapts && pool.enlist() {
+                    rayon::spawn(move || run(pool));
+                }
+                match run_job(pool, state, running, now) {
+                    Some(end) => now = end,
+                    None => return,
+                }
+            }
             Take::Settled(completion) => pool.settle(completion),
             Take::Delayed { .. } => {}
             Take::Stale(token) => pool.release(token),

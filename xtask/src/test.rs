@@ -126,7 +126,7 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
     };
     let mut simulator = cargo(&["test", "--package", "weirpool-core", "--release"]);
     simulator
-        .args(["--test", "simulator"])
+        .args(["--test", "simulator", "--test", "linearizable"])
         .env("RUSTFLAGS", "--cfg shuttle")
         .env("WEIRPOOL_SEED", "1")
         .env("CARGO_TARGET_DIR", root.join("target/shuttle"));
