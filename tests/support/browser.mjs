@@ -67,7 +67,7 @@ const BROWSERS = {
     },
   },
 };
-const BROWSER = process.env.BROWSER ?? 'chromium';
+export const BROWSER = process.env.BROWSER ?? 'chromium';
 
 /** A headless browser with an empty profile. */
 export function launch() {
