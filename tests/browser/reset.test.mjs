@@ -127,7 +127,7 @@ test('time-outs and cancels go on across a reset', { ...trap, ...WORKERS }, asyn
     const culprit = outcome(pool.run('simulate', { duration: 30, outcome: 'trap' }));
     const blocker = pool.run(...long);
     blocker.catch(() => {});
-    const queueTimeout = pool.run('echo', 1, { queueTimeout: 600 });
+    const timedOut = outcome(pool.run('echo', 1, { queueTimeout: 600 }));
     const cancelled = pool.run('echo', 2);
     const controller = new AbortController();
     const aborted = pool.run('echo', 3, { signal: controller.signal });
@@ -136,7 +136,7 @@ test('time-outs and cancels go on across a reset', { ...trap, ...WORKERS }, asyn
     cancelled.cancel(); // perhaps in the middle of the reset
     await until(() => (mode === 'isolated' || pool.stats().resets === 1) && blocker.state === 'running', 'the next job runs');
     controller.abort('late');
-    const outcomes = [await outcome(cancelled), await outcome(aborted), await outcome(queueTimeout)];
+    const outcomes = [await outcome(cancelled), await outcome(aborted), await timedOut];
     blocker.cancel();
     return { outcomes, after: await outcome(pool.run('echo', 4)), sums: law(pool.stats()) };
   });

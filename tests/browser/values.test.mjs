@@ -85,19 +85,20 @@ test('gunzip reads what node packed, and refuses damaged data', {}, async (page)
   const packed = zlib.gzipSync(bytes);
   const damaged = Buffer.from(packed);
   damaged[packed.length - 6] ^= 1; // in the checksum
-  const result = await page.evaluate(async ([packed, damaged]) => {
+  const result = await page.evaluate(async (texts) => {
     const pool = await Pool.create({ workers: 1 });
+    const [packed, damaged] = texts.map((text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0)));
     const result = {
-      whole: await within(pool.run('gunzip', Uint8Array.from(packed))).then((bytes) => pool.run('sha256', bytes)),
-      cut: await outcome(pool.run('gunzip', Uint8Array.from(packed.slice(0, -100)))),
-      damaged: await outcome(pool.run('gunzip', Uint8Array.from(damaged))),
+      whole: await within(pool.run('gunzip', packed)).then((bytes) => pool.run('sha256', bytes)),
+      cut: await outcome(pool.run('gunzip', packed.slice(0, -100))),
+      damaged: await outcome(pool.run('gunzip', damaged)),
       noise: await outcome(pool.run('gunzip', new Uint8Array(100))),
       empty: await outcome(pool.run('gunzip', new Uint8Array(0))),
       after: await outcome(pool.run('echo', 'still here')),
     };
     await pool.close();
     return result;
-  }, [[...packed], [...damaged]]);
+  }, [packed.toString('base64'), damaged.toString('base64')]);
   assert.equal(result.whole, sha256(bytes));
   for (const name of ['cut', 'damaged', 'noise', 'empty'])
     assert.equal(result[name].error?.code, 'ERR_JOB_FAILED', name);

@@ -32,6 +32,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
       const { reason, exits, ...used } = JSON.parse(output(command, 'use.js', mode));
       assert.deepEqual(used, {
         mode: mode === 'auto' ? 'threads' : mode,
+        classes: ['Pool', 'Pool', 'PoolError'],
         hash: 'ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad',
         large: true,
         many: true,

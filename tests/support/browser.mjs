@@ -67,7 +67,7 @@ const BROWSERS = {
     },
   },
 };
-const BROWSER = process.env.BROWSER ?? 'chromium';
+export const BROWSER = process.env.BROWSER ?? 'chromium';
 
 /** A headless browser with an empty profile. */
 export function launch() {
@@ -131,26 +131,26 @@ let browser;
  * A browser and the package for a test file. The returned function defines a test that gets a fresh page with the
  * helpers of `site/harness.js` as globals, once for each of `modes` (its own, or those of the file), and that fails on
  * whatever goes wrong on the page; a test that provokes such a thing names it in `expectProblems`. With `only`, they are
- * skipped in every other browser.
+ * skipped in every other browser; `without: 'waitAsync'` takes `Atomics.waitAsync` away from the page.
  */
-export async function packageTests({ modes: usual = ['threads'], only, ...serverOptions } = {}) {
+export async function packageTests({ modes: usual = ['threads'], only, without = '', ...serverOptions } = {}) {
   assert.ok(existsSync(join(packageFolder, 'index.js')), `missing ${packageFolder}: run \`cargo xtask build\` first`);
   const uploads = new Map();
   const start = (options) =>
     serve({ '/': site, '/weirpool/': packageFolder }, { ...options, ...serverOptions, routes: dataRoutes(uploads) });
-  const [withHeaders, without] = [await start({}), await start({ isolated: false })];
+  const [withHeaders, plain] = [await start({}), await start({ isolated: false })];
   if (browser === undefined) {
     browser = await launch();
     after(() => browser.close());
   }
   after(async () => {
-    await Promise.all([withHeaders.close(), without.close()]);
+    await Promise.all([withHeaders.close(), plain.close()]);
   });
 
   return (name, { expectProblems, timeout = 60_000, modes = usual } = {}, body) =>
     modes.forEach((mode) => test(modes.length > 1 ? `${name} (${mode})` : name, { timeout, skip: only !== undefined && only !== BROWSER }, async (t) => {
-      const { origin } = mode === 'threads' ? withHeaders : without;
-      const page = await open(browser, `${origin}/index.html?mode=${mode}`);
+      const { origin } = mode === 'threads' ? withHeaders : plain;
+      const page = await open(browser, `${origin}/index.html?mode=${mode}&without=${without}`);
       try {
         await body(page, { mode, uploads, diagnostic: (text) => t.diagnostic(text) });
         const unexpected = page.problems.filter((problem) => !expectProblems?.test(problem));

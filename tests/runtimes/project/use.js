@@ -1,5 +1,5 @@
 // `use.js MODE`: uses a pool in that mode, prints what came of it, and closes it.
-import { Pool } from 'weirpool';
+import { Pool, PoolError } from 'weirpool';
 
 const [mode] = globalThis.Deno?.args ?? process.argv.slice(2);
 const pool = await Pool.create({
@@ -9,7 +9,7 @@ const pool = await Pool.create({
   handlers: () => import('./my-jobs.js'),
 });
 const failed = (job) => job.then((value) => `no failure, but ${value}`, (error) => [error.code ?? error.message, error.cause?.code ?? null]);
-const used = { mode: pool.mode, reason: pool.reason };
+const used = { mode: pool.mode, reason: pool.reason, classes: [pool.constructor.name, Pool.name, PoolError.name] };
 
 used.hash = await pool.run('sha256', 'abc');
 const large = new Uint8Array(3_000_000).map((_, i) => i % 7);
