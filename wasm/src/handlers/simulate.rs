@@ -49,6 +49,7 @@ pub fn simulate<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value
         if context.cancelled() {
             return Err(JobError::cancelled());
         }
+        context.progress(duration - left / 1000.0, duration);
         if context.may_block {
             thread::sleep(Duration::from_micros(left.min(1000.0) as u64));
         } else {
