@@ -1,7 +1,8 @@
 //! weirpool's core on a rayon thread pool in web workers: the wasm half of the npm package.
 //!
 //! - [`handlers`], [`Value`], [`Context`], [`JobError`]: what a job is to the function that runs it.
-//! - `record`, `list`: a job's place in shared memory and how it comes back to the page.
+//! - `record`, `terms`, `list`: a job's place in shared memory and how it comes back to the page.
+//! - `retries`, `progress`: what the page hears of a job before its end.
 //! - `pool`, `runner`, `threads`: the pool, the task that works for it, the threads under it.
 //! - `handout`, `solo`: the two ends of a job that runs outside the pool's memory.
 //! - `heap`, `clock`, `panic`: allocation without a lock on the page, time, caught panics.
@@ -26,14 +27,19 @@ pub mod list;
 mod panic;
 #[cfg(target_arch = "wasm32")]
 mod pool;
+pub mod progress;
 #[cfg(target_arch = "wasm32")]
 mod record;
+#[cfg(target_arch = "wasm32")]
+mod retries;
 #[cfg(target_arch = "wasm32")]
 mod runner;
 #[cfg(target_arch = "wasm32")]
 mod solo;
 #[cfg(target_arch = "wasm32")]
 mod stats;
+#[cfg(target_arch = "wasm32")]
+mod terms;
 #[cfg(all(test, target_arch = "wasm32"))]
 mod tests;
 #[cfg(target_arch = "wasm32")]

@@ -4,14 +4,16 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
 
 use weirpool_core::error::ConfigError;
 use weirpool_core::pool::{
-    Cancel, Carried, Completion, Config, Failure, Finish, Handle, Outcome, Phase as Limit, Poll,
-    Pool, Priority, Refused, Retry, Running, Settled, Submit,
+    Cancel, Carried, Completion, Config, Failure, Finish, Handle, Lost, Outcome, Phase as Limit,
+    Poll, Pool, Refused, Running, Settled, Submit,
 };
 use weirpool_core::time::Instant;
 
 use crate::handout::HandedOut;
 use crate::list::TakeAllList;
+use crate::progress::Progress;
 use crate::record::{Fields, OutcomeCode, Phase, Record, Token};
+use crate::retries::{Failed, Notice, Retries};
 use crate::threads::Threads;
 use crate::{clock, runner};
 
@@ -31,6 +33,8 @@ pub struct SharedPool {
     pub records: Box<[Record]>,
     /// Tokens on their way back to the page.
     pub completions: Apart<TakeAllList>,
+    /// News of delayed jobs for the page.
+    pub retries: Apart<Retries>,
     /// 1 while the page sleeps in `Atomics.waitAsync`; whoever turns it to 0 wakes the page.
     pub doorbell: AtomicI32,
     /// 1 once the page has given this memory up: workers take no more jobs. Written by the page.
@@ -62,6 +66,7 @@ pub struct WorkerState {
     pub done: AtomicU32,
     /// An [`Activity`].
     pub activity: AtomicU32,
+    pub progress: Progress,
 }
 
 impl WorkerState {
@@ -100,6 +105,7 @@ impl SharedPool {
             adapts: config.adaptive.is_some(),
             records: (0..TOKENS).map(|_| Record::new()).collect(),
             completions: Apart(TakeAllList::new()),
+            retries: Apart(Retries::new()),
             doorbell: AtomicI32::new(0),
             halt: AtomicU32::new(0),
             runners: Apart(AtomicU32::new(0)),
@@ -125,13 +131,13 @@ impl SharedPool {
         Ok(())
     }
 
-    /// Takes a job over from before a reset: no gates, its age is kept. False when there is no room.
+    /// Takes a job over from before a reset: no gates, its age and its attempts are kept. False when there is no room.
     pub fn adopt(&'static self, token: Token) -> bool {
         let record = &self.records[token as usize];
         // SAFETY: the page holds the token.
         let fields = unsafe { record.fields() };
         record.set_phase(Phase::Queued);
-        let carried = Carried::new(clock::instant(fields.submitted));
+        let carried = carried(fields);
         let now = clock::instant(clock::now());
         match self.core.adopt(token, options(fields), carried, now) {
             Ok(handle) => {
@@ -143,6 +149,21 @@ impl SharedPool {
                 false
             }
         }
+    }
+
+    /// When a job is tried again that was lost in a reset; the page wrote into the token's record what `adopt` takes.
+    /// `None`: not at all, and that is counted.
+    pub fn retry_lost(&self, token: Token, lost: Lost) -> Option<Instant> {
+        // SAFETY: the page holds the token.
+        let fields = unsafe { self.records[token as usize].fields() };
+        let now = clock::instant(clock::now());
+        let again = self
+            .core
+            .retry_lost(lost, options(fields), carried(fields), now);
+        if again.is_none() {
+            self.core.note_lost(lost, options(fields).kind, now);
+        }
+        Some(again?.not_before)
     }
 
     fn admitted(&'static self, token: Token, handle: Handle) {
@@ -213,9 +234,9 @@ impl SharedPool {
         }
     }
 
-    /// Settles what is due. Returns the token of a running job that passed its deadline, if there is
-    /// one; queued jobs go on the completions list.
-    pub fn poll(&self) -> Result<(Token, OutcomeCode), f64> {
+    /// Settles what is due, and wakes workers for delayed jobs whose time has come. Returns the token of a running job
+    /// that passed its deadline, if there is one; queued jobs go on the completions list.
+    pub fn poll(&'static self) -> Result<(Token, OutcomeCode), f64> {
         let now = clock::instant(clock::now());
         loop {
             match self.core.poll(now) {
@@ -225,8 +246,7 @@ impl SharedPool {
                     self.records[token as usize].set_cancelled();
                     return Ok((token, timeout_code(expired.phase)));
                 }
-                // Only jobs with a retry policy are delayed, and `options` gives none.
-                Poll::Promoted(_) => {}
+                Poll::Promoted(_) => self.wake(),
                 Poll::Idle { next } => {
                     return Err(next.map_or(f64::INFINITY, |at| at.as_micros() as f64));
                 }
@@ -300,12 +320,71 @@ impl SharedPool {
         }
     }
 
+    /// Ends an attempt. The caller holds the token, and gives it up.
     pub fn finish(&self, running: Running<Token>, outcome: Outcome, now: Instant) {
+        let token = *running.job();
+        let record = &self.records[token as usize];
+        let attempt = running.attempt();
+        // SAFETY: the caller holds the token.
+        let may_follow = || unsafe { record.fields() }.terms.may_follow(attempt);
+        if outcome != Outcome::Success && may_follow() {
+            return self.finish_or_retry(running, outcome, now);
+        }
         match self.core.finish(running, outcome, now) {
             Finish::Settled(completion) => self.settle(completion),
             Finish::Stale(token) => self.release(token),
-            Finish::Retry { .. } => unreachable!("no job has a retry policy"),
+            Finish::Retry { .. } => unreachable!("it was the last attempt"),
         }
+    }
+
+    /// As `finish`, of an attempt that another one may follow: the record is made ready for that before the core decides.
+    #[cold]
+    fn finish_or_retry(&self, running: Running<Token>, outcome: Outcome, now: Instant) {
+        let record = &self.records[*running.job() as usize];
+        let (handle, attempt) = (running.handle(), running.attempt());
+        // SAFETY: the caller of `finish` holds the token.
+        let (code, output) = unsafe { (record.fields().outcome, record.take_output()) };
+        record.set_phase(Phase::Queued);
+        match self.core.finish(running, outcome, now) {
+            Finish::Settled(completion) => {
+                // SAFETY: settled, the token is still ours.
+                unsafe { record.put_output(output) };
+                self.settle(completion);
+            }
+            Finish::Stale(token) => {
+                output.free();
+                self.release(token);
+            }
+            Finish::Retry { at } => {
+                let failed = Failed {
+                    attempt,
+                    outcome: code,
+                    output,
+                };
+                self.delayed(handle, at, Some(failed));
+            }
+        }
+    }
+
+    /// Tells the page of a job that has to wait.
+    pub fn delayed(&self, handle: Handle, at: Instant, failed: Option<Failed>) {
+        let notice = Notice::new(handle, at.as_micros() as f64, failed);
+        self.retries.0.push(notice);
+        self.ring();
+    }
+
+    /// What the page has not heard yet of delayed jobs that there still are, oldest first.
+    pub fn delayed_jobs(&self) -> Vec<(Token, Notice)> {
+        let mut jobs = Vec::new();
+        for notice in self.retries.0.take() {
+            let token = self.token_of_slot[notice.handle.index()].load(Ordering::Relaxed);
+            if self.records[token as usize].handle() == notice.handle {
+                jobs.push((token, notice));
+            } else if let Some(failed) = notice.failed {
+                failed.output.free();
+            }
+        }
+        jobs
     }
 }
 
@@ -323,17 +402,21 @@ fn options(fields: &Fields) -> Submit {
             .then(|| core::time::Duration::from_micros(us as u64))
     };
     Submit {
-        priority: match fields.priority {
-            0 => Priority::Low,
-            2 => Priority::High,
-            3 => Priority::Critical,
-            _ => Priority::Normal,
-        },
+        priority: fields.terms.priority(),
         queue_timeout: limit(fields.queue_timeout),
         run_timeout: limit(fields.run_timeout),
         total_timeout: limit(fields.total_timeout),
-        retry: Retry::Off,
+        retry: fields.terms.retry(fields.wait, fields.run),
         kind: None,
+    }
+}
+
+/// What a job brings along over a reset.
+fn carried(fields: &Fields) -> Carried {
+    Carried {
+        submitted: clock::instant(fields.submitted),
+        attempts: fields.attempt,
+        not_before: clock::instant(fields.started),
     }
 }
 

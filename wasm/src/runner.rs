@@ -43,7 +43,7 @@ pub fn run(pool: &'static SharedPool) {
                 }
             }
             Take::Settled(completion) => pool.settle(completion),
-            Take::Delayed { .. } => {}
+            Take::Delayed { handle, at } => pool.delayed(handle, at, None),
             Take::Stale(token) => pool.release(token),
             Take::Empty { .. } => {
                 state.set_activity(Activity::Idle);
@@ -80,13 +80,23 @@ fn run_job(
     let deadline = running
         .deadline()
         .map_or(f64::INFINITY, |at| at.as_micros() as f64);
+    let attempt = running.attempt();
     // SAFETY: the token was taken from the queue: it is ours until it is given back.
-    unsafe { record.begin(&running, now) };
+    let lenient = unsafe {
+        record.begin(&running, now);
+        record.fields().terms.is_lenient(attempt)
+    };
+    let job = state.done.load(Ordering::Relaxed);
     let context = Context {
-        cancelled: &|| record.is_cancelled() || pool.halt.load(Ordering::Relaxed) != 0,
+        cancelled: &|| {
+            record.is_cancelled()
+                || pool.halt.load(Ordering::Relaxed) != 0
+                || (lenient && clock::now() >= deadline)
+        },
+        progress: &|done, total| state.progress.report(job, done, total),
         now: clock::now,
         deadline,
-        attempt: running.attempt(),
+        attempt,
         may_block: true,
     };
     IN_JOB.set(true);
@@ -105,7 +115,7 @@ pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome 
     let Some((_, handler)) = BUILT_IN.get(number) else {
         return match threads::call_javascript(number as u32, token) {
             Ok(0) => Outcome::Success,
-            Ok(_) => Outcome::Failure,
+            Ok(failed) => Marks(failed - 1).outcome(),
             Err(message) => fail(record, OutcomeCode::Error, &Thrown::error(&message)),
         };
     };
@@ -117,18 +127,20 @@ pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome 
             unsafe { record.set_output(output) };
             Outcome::Success
         }
-        Ok(Err(JobError::Failed { name, message })) => fail(
-            record,
-            OutcomeCode::Error,
-            &Thrown {
-                name,
-                message: &message,
-            },
-        ),
+        Ok(Err(JobError::Failed {
+            name,
+            message,
+            permanent,
+            ignored,
+        })) => {
+            let message = &message;
+            fail(record, OutcomeCode::Error, &Thrown { name, message });
+            Marks::new(permanent, ignored).outcome()
+        }
         Ok(Err(JobError::BadInput(message))) => {
             fail(record, OutcomeCode::BadInput, &Thrown::error(&message));
             // The caller's mistake says nothing about the handler's health.
-            Outcome::Ignored
+            Outcome::Permanent { ignored: true }
         }
         Err(panic) => {
             let seen = Panicked {
@@ -137,6 +149,34 @@ pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome 
             };
             fail(record, OutcomeCode::Panic, &seen);
             Outcome::Panic
+        }
+    }
+}
+
+/// What a handler's error says about itself: 1 that another attempt would only repeat it, 2 that the breaker is not to
+/// count it. `wasm/ts/retry.ts` writes the same.
+#[derive(Clone, Copy)]
+pub struct Marks(pub u32);
+
+impl Marks {
+    pub const fn new(permanent: bool, ignored: bool) -> Self {
+        Self(permanent as u32 | (ignored as u32) << 1)
+    }
+
+    pub const fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Ignored => Self::new(false, true),
+            Outcome::Permanent { ignored } => Self::new(true, ignored),
+            _ => Self::new(false, false),
+        }
+    }
+
+    pub const fn outcome(self) -> Outcome {
+        let ignored = self.0 & 2 != 0;
+        match self.0 & 1 {
+            1 => Outcome::Permanent { ignored },
+            _ if ignored => Outcome::Ignored,
+            _ => Outcome::Failure,
         }
     }
 }

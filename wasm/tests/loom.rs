@@ -1,4 +1,4 @@
-//! Model of `TakeAllList` under every interleaving:
+//! Models of `TakeAllList` and `Progress` under every interleaving:
 //! `RUSTFLAGS="--cfg loom" cargo test -p weirpool-wasm --release --test loom`.
 #![cfg(loom)]
 
@@ -6,6 +6,7 @@ use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use weirpool_wasm::list::TakeAllList;
+use weirpool_wasm::progress::Progress;
 
 struct Items {
     list: TakeAllList,
@@ -76,5 +77,22 @@ fn nothing_is_lost_or_doubled_and_each_pusher_keeps_its_order() {
         assert!(place(1) < place(2), "{oldest_first:?}");
         oldest_first.sort_unstable();
         assert_eq!(oldest_first, [1, 2, 3]);
+    });
+}
+
+#[test]
+fn a_reader_sees_one_whole_report_or_none() {
+    loom::model(|| {
+        let progress = Arc::new(Progress::default());
+        progress.report(1, 1e9, 1e99);
+        let writer = {
+            let progress = Arc::clone(&progress);
+            thread::spawn(move || progress.report(2, 2e9, 2e99))
+        };
+        if let Some((job, done, total)) = progress.read() {
+            assert_eq!((done, total), (f64::from(job) * 1e9, f64::from(job) * 1e99));
+        }
+        writer.join().unwrap();
+        assert_eq!(progress.read(), Some((2, 2e9, 2e99)));
     });
 }

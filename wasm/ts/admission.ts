@@ -8,8 +8,9 @@ import { badData, queueFull, refusal, unknownJob } from './failures.ts';
 import { isOver, Task, type Extra } from './job.ts';
 import { isLarge, type Load } from './loader.ts';
 import { macrotask, SLICE } from './macrotask.ts';
-import type { JobSettings } from './options.ts';
+import { PRIORITIES, type JobSettings } from './options.ts';
 import * as R from './record.ts';
+import { hasPolicy, termsOf } from './retry.ts';
 import { Kind, Refused } from './record.ts';
 import type { JobState } from './types.ts';
 import { encode, kindOf, type Encoded } from './value.ts';
@@ -41,11 +42,14 @@ export class Admission {
   #pumpTimer: ReturnType<typeof setTimeout> | undefined;
   /** The shortest limit of a job without options. */
   readonly #usualLimit: number;
+  /** The terms of a job without options. */
+  readonly #usualTerms: number;
 
   constructor(engine: Engine) {
     this.#engine = engine;
     const { timeout, queueTimeout, totalTimeout, killAfter } = engine.settings;
     this.#usualLimit = Math.min(timeout, queueTimeout, totalTimeout, killAfter);
+    this.#usualTerms = termsOf(PRIORITIES.normal, engine.settings.retry);
   }
 
   /** Jobs that wait to be admitted. */
@@ -185,10 +189,12 @@ export class Admission {
   addExtra(task: Task, kind: number, data: Encoded, given: JobSettings | undefined): void {
     const { timeout, queueTimeout, totalTimeout, wait } = this.#engine.settings;
     const settings = given ?? {
-      priority: 1, signal: undefined, timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity,
+      terms: this.#usualTerms, backoff: 0, maxBackoff: 0, signal: undefined,
+      timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity,
     };
     const extra: Extra = {
       settings, kind, data, since: now(), onAbort: undefined, timer: undefined, loaded: undefined, adopted: undefined,
+      attempts: 0, notBefore: 0,
     };
     task.extra = extra;
     const { signal } = settings;
@@ -302,7 +308,7 @@ export class Admission {
     }
     this.#writeCommon(task, token, extra);
     if (extra.adopted !== undefined) {
-      table.f64[(table.recordOf(token) >> 1) + R.SUBMITTED] = extra.adopted;
+      this.#writePast(token, extra);
       return this.#adopt(task, token) ? undefined : Later;
     }
     // The record has it now, unless the job is refused.
@@ -350,6 +356,7 @@ export class Admission {
     const extra = task.extra!;
     extra.adopted = extra.loaded = extra.data = undefined;
     this.#entered(task, token);
+    if (extra.notBefore > 0) this.#engine.delayed(task, extra.notBefore);
     return true;
   }
 
@@ -424,7 +431,15 @@ export class Admission {
     i32[record + R.CANCELLED] = 0;
     i32[record + R.HANDLER] = task.handler;
     i32[record + R.OUTPUT_CAPACITY] = 0;
-    i32[record + R.PRIORITY] = extra === undefined ? 1 : extra.settings.priority;
+    const terms = extra === undefined ? this.#usualTerms : extra.settings.terms;
+    i32[record + R.TERMS] = terms;
+    if (hasPolicy(terms)) {
+      i32[record + R.ATTEMPT] = 0;
+      if (extra !== undefined) {
+        f64[floats + R.WAIT] = extra.settings.backoff * 1000;
+        f64[floats + R.RUN] = extra.settings.maxBackoff * 1000;
+      }
+    }
     f64[floats + R.QUEUE_TIMEOUT] = queueTimeout * 1000;
     f64[floats + R.RUN_TIMEOUT] = timeout * 1000;
     // The time before the admission counts.
@@ -432,6 +447,15 @@ export class Admission {
       extra === undefined || extra.adopted !== undefined || totalTimeout === Infinity
         ? totalTimeout * 1000
         : Math.max(totalTimeout * 1000 - (now() - extra.since), 1);
+  }
+
+  /** What a job brings along over a reset. */
+  #writePast(token: number, { adopted, attempts, notBefore }: Extra): void {
+    const { i32, f64 } = this.#engine.table;
+    const record = this.#engine.table.recordOf(token);
+    i32[record + R.ATTEMPT] = attempts;
+    f64[(record >> 1) + R.SUBMITTED] = adopted!;
+    f64[(record >> 1) + R.STARTED] = notBefore;
   }
 
   // ---- a reset and the end --------------------------------------------------------------------
@@ -445,6 +469,18 @@ export class Admission {
       extra.data = this.#engine.instance.bytes(address + length).subarray(address, address + length);
       extra.loaded = undefined;
     }
+  }
+
+  /** When a carried job whose worker was lost is tried again, in µs; -1, and it is not carried, when it is not. */
+  retryLost(task: Task, kind: number): number {
+    const { pool, table } = this.#engine;
+    // Only to be read.
+    const token = table.free[table.free.length - 1]!;
+    this.#writeCommon(task, token, task.extra);
+    this.#writePast(token, task.extra!);
+    const at = glue.retry_lost(pool, token, kind);
+    if (at < 0) this.#unhold(task, true);
+    return at;
   }
 
   /** Lets jobs that come from before a reset wait in front of all others. */

@@ -4,10 +4,12 @@
 import { deadlineOf } from './context.ts';
 import { Completions } from './drain.ts';
 import type { Engine } from './engine.ts';
+import { failure } from './failures.ts';
 import { LARGE } from './loader.ts';
 import { nextTask, SLICE } from './macrotask.ts';
 import type { Answer, Order } from './perform.ts';
 import * as R from './record.ts';
+import { isLenient } from './retry.ts';
 import type { Table } from './table.ts';
 import * as glue from './wasm.js';
 
@@ -22,6 +24,7 @@ export class Dispatch {
     this.#table = table;
     this.#completions = new Completions(
       table,
+      () => engine.hearOfDelays(),
       (token) => engine.settlement.settle(token),
       () => engine.batchEnd(),
       () => engine.busy,
@@ -44,7 +47,8 @@ export class Dispatch {
 
   /** A job as it travels. A large input is copied in slices. */
   order(token: number): Order | Promise<Order> {
-    const { i32, f64 } = this.#table;
+    const { i32, f64, tasks } = this.#table;
+    const { watches } = this.#engine;
     const record = this.#table.recordOf(token);
     const address = i32[record + R.INPUT]! >>> 0;
     const length = i32[record + R.INPUT_LEN]! >>> 0;
@@ -55,6 +59,8 @@ export class Dispatch {
       kind: i32[record + R.KIND]!,
       attempt: i32[record + R.ATTEMPT]!,
       remaining: deadlineOf(f64, record) / 1000 - performance.now(),
+      lenient: isLenient(i32, record),
+      watched: watches.size > 0 && watches.has(tasks[token]!),
     };
     // Plain memory: a view of shared memory cannot be sent.
     if (length <= LARGE) {
@@ -63,24 +69,32 @@ export class Dispatch {
     return copySlowly(memory, address, length).then((bytes) => ({ ...order, bytes }));
   }
 
-  /** The job has ended: settles it, unless it was settled before. */
-  finish(token: number, { outcome, kind, bytes }: Answer): void {
-    const { instance, settlement } = this.#engine;
+  /** The attempt has ended: settles the job, unless it was settled before or is tried again; false then. */
+  finish(token: number, { outcome, kind, bytes, marks }: Answer): boolean {
+    const engine = this.#engine;
+    const { instance, settlement } = engine;
     // Whatever ran when a memory is given up is lost.
-    if (instance.broken) return;
+    if (instance.broken) return false;
     const { i32 } = this.#table;
     const record = this.#table.recordOf(token);
     i32[record + R.OUTCOME] = outcome;
     i32[record + R.OUTPUT_KIND] = kind;
     // The output never goes into this memory.
     i32[record + R.OUTPUT_LEN] = 0;
+    let again: number;
     try {
-      glue.hand_in(this.#table.pool, token);
+      again = glue.hand_in(this.#table.pool, token, marks);
     } catch (error) {
       instance.suspect(error);
-      return;
+      return false;
+    }
+    if (again >= 0) {
+      const task = this.#table.tasks[token]!;
+      engine.delayed(task, again, () => failure(task, outcome, this.#table, token, bytes));
+      return false;
     }
     settlement.settle(token, bytes);
+    return true;
   }
 
   drain(): void {

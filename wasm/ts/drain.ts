@@ -19,8 +19,10 @@ export class Completions {
   readonly #words: Int32Array;
   readonly #head: number;
   readonly #doorbell: number;
+  readonly #delayed: number;
   readonly #records: number;
   readonly #stride: number;
+  readonly #hear: () => void;
   readonly #settle: (token: number) => void;
   readonly #batchEnd: () => void;
   readonly #busy: () => boolean;
@@ -31,12 +33,21 @@ export class Completions {
   #settling = false;
   #stopped = false;
 
-  constructor(table: Table, settle: (token: number) => void, batchEnd: () => void, busy: () => boolean) {
+  /** `hear` is called for what came before the jobs that are settled next. */
+  constructor(
+    table: Table,
+    hear: () => void,
+    settle: (token: number) => void,
+    batchEnd: () => void,
+    busy: () => boolean,
+  ) {
     this.#words = table.i32;
     this.#head = table.completions;
     this.#doorbell = table.doorbell;
+    this.#delayed = table.delayed;
     this.#records = table.records;
     this.#stride = table.stride;
+    this.#hear = hear;
     this.#settle = settle;
     this.#batchEnd = batchEnd;
     this.#busy = busy;
@@ -98,6 +109,8 @@ export class Completions {
   #take(): void {
     const words = this.#words;
     let token = Atomics.exchange(words, this.#head, 0);
+    // A worker tells of a delay before anybody can have ended the job.
+    if (Atomics.load(words, this.#delayed) !== 0) this.#hear();
     if (token === 0) return;
     let newer = 0;
     while (token !== 0) {
@@ -122,7 +135,7 @@ export class Completions {
     this.#armed = true;
     // First the bell, then one more look: a worker pushes first and then looks at the bell.
     Atomics.store(this.#words, this.#doorbell, 1);
-    if (Atomics.load(this.#words, this.#head) !== 0) {
+    if (Atomics.load(this.#words, this.#head) !== 0 || Atomics.load(this.#words, this.#delayed) !== 0) {
       macrotask(() => this.#wake());
       return;
     }

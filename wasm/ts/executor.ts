@@ -1,5 +1,6 @@
 // Executor: runs a pool's jobs. It is all that differs between the modes.
 
+import type { Progress } from './progress.ts';
 import type { WorkerStats } from './types.ts';
 
 /** Runs a pool's jobs. A pool has a new one after a reset. */
@@ -14,6 +15,10 @@ export interface Executor {
   abandon(token: number): number;
   /** Kills handlers that have run for too long; returns in how many ms the next kill is due. */
   killRunaways(): number;
+  /** Somebody watches the job from now on. */
+  watch?(token: number): void;
+  /** How far the running job is, where that must be looked up. */
+  progress?(token: number): Progress | undefined;
   /** Each worker, and what it is at. */
   workers(): WorkerStats[];
   /** Lets nobody take another job: the memory is about to be given up. */

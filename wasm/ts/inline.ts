@@ -65,12 +65,16 @@ export class Inline implements Executor {
   }
 
   abandon(): number {
-    if (this.#context !== undefined) this.#context.cancelled = true;
+    if (this.#context !== undefined) this.#context.stopped = true;
     return Infinity;
   }
 
   killRunaways(): number {
     return Infinity;
+  }
+
+  watch(token: number): void {
+    if (token === this.#token && this.#context !== undefined) this.#context.watched = true;
   }
 
   workers(): WorkerStats[] {
@@ -150,7 +154,9 @@ export class Inline implements Executor {
     if (this.#over) return undefined;
     // Settled while a large input was copied.
     if (this.#table.tasks[token] === undefined) return UNWANTED;
-    this.#context = new OrderContext(order);
+    const { watches } = this.#engine;
+    const task = this.#table.tasks[token]!;
+    this.#context = new OrderContext(order, (done, total) => watches.get(task)?.report({ done, total }));
     try {
       return await this.#performer!.perform(order, this.#context);
     } catch (error) {

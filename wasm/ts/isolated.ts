@@ -7,6 +7,7 @@ import { describe } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { errorAnswer, UNWANTED, type Answer, type Order } from './perform.ts';
 import { Outcome } from './record.ts';
+import { lenientEnd } from './retry.ts';
 import type { Table } from './table.ts';
 import type { WorkerStats } from './types.ts';
 import { Crew } from './workers.ts';
@@ -55,6 +56,10 @@ export class Isolated implements Executor {
         this.wake();
       },
       done: (worker, token, answer) => this.#ended(worker, token, answer),
+      progress: (token, progress) => {
+        const task = table.tasks[token];
+        if (task !== undefined) engine.watches.get(task)?.report(progress);
+      },
       crashed: (worker, message, token) => {
         // What a worker runs alone has brought it down.
         const { jobs } = this.#seats[worker]!;
@@ -98,18 +103,26 @@ export class Isolated implements Executor {
     const time = performance.now();
     let next = Infinity;
     this.#seats.forEach(({ jobs }, worker) => {
-      const stays = [...jobs.values()];
-      const grace = stays.every(({ abandoned }) => abandoned !== undefined) ? Math.min(killGrace, GRACE) : killGrace;
-      const left = ({ since, abandoned = Infinity }: Stay) => Math.min(since + killAfter, abandoned + grace) - time;
-      const least = Math.min(...stays.map(left));
+      const alone = jobs.size === 1 || [...jobs.values()].every(({ abandoned }) => abandoned !== undefined);
+      const grace = alone ? Math.min(killGrace, GRACE) : killGrace;
+      const left = (token: number, { since, abandoned }: Stay) => {
+        const late = abandoned ?? lenientEnd(this.#table, this.#table.recordOf(token));
+        return Math.min(since + killAfter, late + grace) - time;
+      };
+      const least = Math.min(...[...jobs].map(([token, stay]) => left(token, stay)));
       if (least > 0) {
         next = Math.min(next, least);
         return;
       }
-      const culprits = new Set([...jobs].filter(([, stay]) => left(stay) <= 0).map(([token]) => token));
+      const culprits = new Set([...jobs].filter(([token, stay]) => left(token, stay) <= 0).map(([token]) => token));
       this.#lose(worker, 'a handler ran for too long', (token) => (culprits.has(token) ? Outcome.KILLED : Outcome.CRASHED));
     });
     return next;
+  }
+
+  watch(token: number): void {
+    const worker = this.#seats.findIndex(({ jobs }) => jobs.has(token));
+    if (worker >= 0) this.#crew.post(worker, { weirpool: 'watch', token });
   }
 
   workers(): WorkerStats[] {
@@ -226,9 +239,10 @@ export class Isolated implements Executor {
     }
     for (const token of lost) {
       const outcome = outcomeOf(token);
+      const wanted = tasks[token] !== undefined;
+      const settled = this.#dispatch.finish(token, errorAnswer(outcome, { message: reason }));
       // The core does not know of workers that it does not see.
-      if (outcome === Outcome.CRASHED && tasks[token] !== undefined) corrections.workerCrashes++;
-      this.#dispatch.finish(token, errorAnswer(outcome, { message: reason }));
+      if (outcome === Outcome.CRASHED && wanted && settled) corrections.workerCrashes++;
     }
     this.#dispatch.drain();
     this.#lookLeft();

@@ -25,13 +25,14 @@ export interface Shared {
 }
 
 /** What the page says later to workers that do not share its memory. */
-export type ToWorker = ({ weirpool: 'job' } & Order) | { weirpool: 'cancel'; token: number };
+export type ToWorker = ({ weirpool: 'job' } & Order) | { weirpool: 'cancel' | 'watch'; token: number };
 
 /** What a worker says. */
 export type Message =
   | { weirpool: 'ready'; worker: number; handlers: string[] }
   | { weirpool: 'exit'; worker: number }
   | ({ weirpool: 'done'; worker: number; token: number } & Answer)
+  | { weirpool: 'progress'; worker: number; token: number; done: number; total: number }
   | { weirpool: 'trap'; worker: number; message: string; token?: number }
   | { weirpool: 'error'; worker: number; message: string; stack?: string };
 

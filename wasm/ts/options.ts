@@ -4,7 +4,8 @@
 import { PoolError, show } from './errors.ts';
 import type { Mode } from './mode.ts';
 import { parallelism } from './node.ts';
-import type { BreakerOptions, CloseOptions, PoolOptions, PriorityName, RunOptions } from './types.ts';
+import { termsOf, type RetryPolicy } from './retry.ts';
+import type { BreakerOptions, CloseOptions, PoolOptions, PriorityName, RetryOptions, RunOptions } from './types.ts';
 
 /** Durations are at most this many ms (24 days): what a timer can hold. */
 export const MAX_DURATION = 2 ** 31 - 1;
@@ -13,6 +14,9 @@ const MAX_WORKERS = 64;
 const MAX_CONCURRENCY = 64;
 /** Tokens a second. */
 const MAX_RATE = 10_000_000;
+/** In ms. */
+const MAX_HORIZON = 3 * 24 * 3_600_000;
+const MAX_BACKOFF = 3_600_000;
 
 /** Pool options with every default filled in; `Infinity` stands for none. */
 export interface Settings {
@@ -34,6 +38,7 @@ export interface Settings {
   workerUrl: URL | undefined;
   startupTimeout: number;
   hasBreaker: boolean;
+  retry: RetryPolicy | undefined;
   /** What `pool_create` takes. */
   config: Float64Array;
 }
@@ -46,7 +51,11 @@ export interface PoolSettings extends Settings {
 
 /** A job's options, checked. */
 export interface JobSettings {
-  priority: number;
+  /** `termsOf` its priority and its retries. */
+  terms: number;
+  /** Of a retry policy of its own, in ms. */
+  backoff: number;
+  maxBackoff: number;
   signal: AbortSignal | undefined;
   timeout: number;
   queueTimeout: number;
@@ -59,16 +68,20 @@ export const PRIORITIES: Record<PriorityName, number> = { low: 0, normal: 1, hig
 
 export function poolSettings(options: PoolOptions = {}): Settings {
   const given = object(options, 'options', [
-    'mode', 'workers', 'concurrency', 'queue', 'maxInFlight', 'rateLimit', 'breaker', 'timeout', 'queueTimeout',
+    'mode', 'workers', 'concurrency', 'queue', 'maxInFlight', 'rateLimit', 'breaker', 'retry', 'timeout', 'queueTimeout',
     'totalTimeout', 'killAfter', 'killGrace', 'createWorker', 'handlers', 'jobs', 'wasmUrl', 'workerUrl',
     'startupTimeout',
   ]);
-  const queue = object(given.queue ?? {}, 'queue', ['capacity', 'whenFull', 'maxWaiting', 'ageing']);
+  const queue = object(given.queue ?? {}, 'queue', ['capacity', 'whenFull', 'maxWaiting', 'ageing', 'order', 'horizon']);
   const workers = integer(given.workers, 'workers', 1, MAX_WORKERS) ?? defaultWorkers();
   const capacity = integer(queue.capacity, 'queue.capacity', 1, MAX_CAPACITY) ?? 1024;
   const ageing = queue.ageing === false ? undefined : (duration(queue.ageing, 'queue.ageing') ?? 1000);
   const rate = rateNumbers(given.rateLimit);
   const breaker = breakerNumbers(given.breaker);
+  const horizon = between(queue.horizon, 'queue.horizon', Number.MIN_VALUE, MAX_HORIZON) ?? 60_000;
+  const byDeadline = choice(queue.order, 'queue.order', ['fifo', 'deadline']) === 'deadline';
+  if (queue.horizon !== undefined && !byDeadline) throw new TypeError("queue.horizon needs queue.order 'deadline'");
+  const retry = retryPolicy(given.retry, undefined);
   const createWorker = given.createWorker;
   if (createWorker !== undefined && typeof createWorker !== 'function') {
     throw wrongType('createWorker', 'a function that returns a Worker', createWorker);
@@ -96,6 +109,7 @@ export function poolSettings(options: PoolOptions = {}): Settings {
     workerUrl: url(given.workerUrl, 'workerUrl'),
     startupTimeout: duration(given.startupTimeout, 'startupTimeout') ?? 10_000,
     hasBreaker: breaker[0] === 1,
+    retry,
     config: new Float64Array(0),
   };
   if (createWorker !== undefined && settings.workerUrl !== undefined) {
@@ -105,7 +119,8 @@ export function poolSettings(options: PoolOptions = {}): Settings {
   // The order that `pool_create` (wasm/src/api.rs) expects; -1 stands for none, times are in µs.
   settings.config = Float64Array.of(
     capacity, workers, workers, ageing === undefined ? -1 : ageing * 1000, maxInFlight ?? -1,
-    ...rate, ...breaker,
+    ...rate, ...breaker, byDeadline ? horizon * 1000 : -1, countsSubmitTimeouts(given.breaker as PoolOptions['breaker']),
+    ...retryNumbers(retry), ...budget(given.retry as PoolOptions['retry']),
   );
   return settings;
 }
@@ -126,21 +141,28 @@ export function forMode(given: Settings, chosen: { mode: Mode; reason: string })
 }
 const WORKERS = 1;
 const LIMIT = 2;
+/** Where the limits that may change lie in `config`. */
+export const MAX_IN_FLIGHT = 4;
+export const RATE = 5;
 
 export function jobSettings(
   options: RunOptions,
   pool: Settings,
   waits: boolean,
 ): JobSettings {
-  const names = ['priority', 'signal', 'timeout', 'queueTimeout', 'totalTimeout'];
+  const names = ['priority', 'signal', 'timeout', 'queueTimeout', 'totalTimeout', 'retry'];
   const given = object(options, 'options', waits ? [...names, 'whenFull', 'submitTimeout'] : names);
   const signal = given.signal;
   if (signal !== undefined && !isAbortSignal(signal)) {
     throw wrongType('signal', 'an AbortSignal', signal);
   }
   const whenFull = choice(given.whenFull, 'whenFull', ['reject', 'wait']);
+  const priority = PRIORITIES[choice(given.priority, 'priority', PRIORITY_NAMES) ?? 'normal'];
+  const retry = given.retry === undefined ? pool.retry : retryPolicy(given.retry, pool.retry, true);
   return {
-    priority: PRIORITIES[choice(given.priority, 'priority', PRIORITY_NAMES) ?? 'normal'],
+    terms: termsOf(priority, retry),
+    backoff: retry?.backoff ?? 0,
+    maxBackoff: retry?.maxBackoff ?? 0,
     signal,
     timeout: given.timeout === undefined ? pool.timeout : limit(given.timeout, 'timeout'),
     queueTimeout:
@@ -176,7 +198,50 @@ function defaultWorkers(): number {
   return Math.max(1, Math.min(cores - 1, 16));
 }
 
-function rateNumbers(given: unknown): [number, number, number] {
+export function maxInFlightOf(given: unknown): number {
+  return given === Infinity ? -1 : (integer(given, 'maxInFlight', 1, 2 ** 32 - 1) ?? missing('maxInFlight'));
+}
+
+/** What is left out is `pool`'s, or the default. */
+function retryPolicy(given: unknown, pool: RetryPolicy | undefined, own = false): RetryPolicy | undefined {
+  if (given === undefined || given === false) return undefined;
+  if (given === true && pool !== undefined) return pool;
+  const names = ['attempts', 'backoff', 'maxBackoff', 'timeouts', 'panics'];
+  const options: RetryOptions = given === true ? {} : object(given, 'retry', own ? names : [...names, 'budget']);
+  const usual = pool ?? { attempts: 3, backoff: 100, maxBackoff: 10_000, timeouts: false, panics: false };
+  let backoff = between(options.backoff, 'retry.backoff', 0, MAX_BACKOFF);
+  let maxBackoff = between(options.maxBackoff, 'retry.maxBackoff', 0, MAX_BACKOFF);
+  maxBackoff ??= Math.max(usual.maxBackoff, backoff ?? 0);
+  backoff ??= Math.min(usual.backoff, maxBackoff);
+  if (maxBackoff < backoff) throw new RangeError('retry.maxBackoff must not be under retry.backoff');
+  return {
+    attempts: integer(options.attempts, 'retry.attempts', 1, 255) ?? usual.attempts,
+    backoff,
+    maxBackoff,
+    timeouts: flag(options.timeouts, 'retry.timeouts') ?? usual.timeouts,
+    panics: flag(options.panics, 'retry.panics') ?? usual.panics,
+    pools: !own,
+  };
+}
+
+function retryNumbers(retry: RetryPolicy | undefined): number[] {
+  if (retry === undefined) return [0, 0, 0, 0, 0, 0];
+  const { attempts, backoff, maxBackoff, panics, timeouts } = retry;
+  return [1, attempts, backoff * 1000, maxBackoff * 1000, panics ? 1 : 0, timeouts ? 1 : 0];
+}
+
+/** Per cent, and how many are saved up. */
+function budget(retry: PoolOptions['retry']): [number, number] {
+  const given = typeof retry === 'object' ? retry.budget : undefined;
+  if (given === false) return [65_535, 65_535];
+  return [integer(given, 'retry.budget', 1, 1000) ?? 20, 10];
+}
+
+function countsSubmitTimeouts(breaker: PoolOptions['breaker']): number {
+  return typeof breaker === 'object' && flag(breaker.countSubmitTimeouts, 'breaker.countSubmitTimeouts') ? 1 : 0;
+}
+
+export function rateNumbers(given: unknown): [number, number, number] {
   if (given === undefined) return [-1, 0, 0];
   const rate = object(given, 'rateLimit', ['limit', 'interval', 'burst']);
   const most = integer(rate.limit, 'rateLimit.limit', 1, 2 ** 32 - 1) ?? missing('rateLimit.limit');
@@ -191,7 +256,7 @@ function breakerNumbers(given: unknown): number[] {
   if (given === undefined || given === false) return [0, -1, -1, 0, 0, -1, -1, 0, 0, 0, 0];
   const options: BreakerOptions = given === true ? {} : (object(given, 'breaker', [
     'consecutive', 'failureRate', 'slowRate', 'slowCall', 'window', 'minimumCalls', 'pause',
-    'maxPause', 'probes', 'lease',
+    'maxPause', 'probes', 'lease', 'countSubmitTimeouts',
   ]) as BreakerOptions);
   const off = (value: number | false | undefined, otherwise: number, check: () => number | undefined) =>
     value === false ? -1 : (check() ?? otherwise);
@@ -249,14 +314,23 @@ function integer(given: unknown, name: string, least: number, most: number): num
   return value;
 }
 
-/** More than no time, and finite. */
-function duration(given: unknown, name: string): number | undefined {
+function between(given: unknown, name: string, least: number, most: number): number | undefined {
   if (given === undefined) return undefined;
   const value = number(given, name);
-  if (!(value > 0 && value <= MAX_DURATION)) {
-    throw new RangeError(`${name} must be over 0 and at most ${MAX_DURATION} ms, not ${value}`);
+  if (!(value >= least && value <= most)) {
+    throw new RangeError(`${name} must be ${least === 0 ? 'at least 0' : 'over 0'} and at most ${most} ms, not ${value}`);
   }
   return value;
+}
+
+function flag(given: unknown, name: string): boolean | undefined {
+  if (given !== undefined && typeof given !== 'boolean') throw wrongType(name, 'true or false', given);
+  return given;
+}
+
+/** More than no time, and finite. */
+function duration(given: unknown, name: string): number | undefined {
+  return between(given, name, Number.MIN_VALUE, MAX_DURATION);
 }
 
 /** A duration that may also be infinite, which is the default. */

@@ -8,15 +8,18 @@ import { PoolError } from './errors.ts';
 import { acquire } from './instance.ts';
 import { Job, Task } from './job.ts';
 import { chooseMode, type Mode } from './mode.ts';
-import { bufferSize, closeSettings, forMode, jobName, jobSettings, poolSettings } from './options.ts';
+import {
+  bufferSize, closeSettings, forMode, jobName, jobSettings, maxInFlightOf, poolSettings, rateNumbers,
+} from './options.ts';
+import { makeBreaker } from './breaker.ts';
+import { expose } from './prometheus.ts';
 import { format } from './report.ts';
 import { Results } from './results.ts';
 import { collect } from './stats.ts';
 import type {
   Breaker, BreakerState, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName, Output,
-  PoolEventMap, PoolOptions, PoolStats, Refusal, RunOptions, TryOptions,
+  PoolEventMap, PoolOptions, PoolStats, RateLimit, Refusal, RunOptions, TryOptions,
 } from './types.ts';
-import * as glue from './wasm.js';
 
 /** The arguments after a job's name; the input may be left out where it may be undefined. */
 export type RunArguments<H, K extends keyof H, O> = undefined extends Input<H, K>
@@ -39,6 +42,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   readonly reason: string;
   /** The circuit breaker. */
   readonly breaker: Breaker;
+  /** The rate limit. */
+  readonly rateLimit: RateLimit;
   readonly #engine: Engine;
   readonly #heard = new Set<string>();
   #closing: Promise<CloseReport> | undefined;
@@ -73,7 +78,19 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     engine.afterBatch = () => {
       if (this.#heard.has('breakerchange')) this.#lookAtBreaker();
     };
-    this.breaker = this.#makeBreaker();
+    this.breaker = makeBreaker(engine, () => this.stats().breaker.state);
+    this.rateLimit = {
+      get limit() {
+        return engine.gates.rate[0];
+      },
+      get interval() {
+        return engine.gates.rate[1] / 1000;
+      },
+      get burst() {
+        return engine.gates.rate[2];
+      },
+      set: (options) => engine.setRate(rateNumbers(options === false ? undefined : options)),
+    };
   }
 
   /**
@@ -159,6 +176,20 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     return format(this.stats());
   }
 
+  /** The metrics in Prometheus' text format, for a page or a server to pass on. */
+  prometheus(): string {
+    return expose(this.stats());
+  }
+
+  /** Most jobs that are accepted and not settled; `Infinity` is no limit. May be set at any time. */
+  get maxInFlight(): number {
+    return this.#engine.gates.maxInFlight;
+  }
+
+  set maxInFlight(most: number) {
+    this.#engine.setMaxInFlight(maxInFlightOf(most));
+  }
+
   /** Closes the pool: nothing is accepted any more. A second call returns the first one's promise. */
   close(options?: CloseOptions): Promise<CloseReport> {
     if (this.#closing !== undefined) return this.#closing;
@@ -208,24 +239,6 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     const engine = this.#engine;
     if (engine.closed !== undefined || engine.paused === paused) return;
     engine.setPaused(paused);
-  }
-
-  #makeBreaker(): Breaker {
-    const stats = () => this.stats();
-    const change = (action: (pool: number) => void) => {
-      const engine = this.#engine;
-      if (!engine.settings.hasBreaker) throw new TypeError('this pool was made without a breaker');
-      if (engine.pool < 0 || engine.instance.broken) return;
-      action(engine.pool);
-      engine.afterBatch();
-    };
-    return {
-      get state() {
-        return stats().breaker.state;
-      },
-      trip: () => change(glue.breaker_trip),
-      reset: () => change(glue.breaker_reset),
-    };
   }
 
   #lookAtBreaker(): void {

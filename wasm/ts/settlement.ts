@@ -148,6 +148,7 @@ export class Settlement {
   finish(task: Task, ok: boolean, value: unknown): void {
     const engine = this.#engine;
     if (task.extra !== undefined) engine.admission.dropExtra(task);
+    if (engine.watches.size > 0) engine.unwatch(task);
     const { resolve, reject } = task;
     task.resolve = task.reject = undefined;
     if (ok) resolve?.(value);

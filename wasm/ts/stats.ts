@@ -4,7 +4,7 @@ import type { Engine } from './engine.ts';
 import type { BreakerState, PoolStats } from './types.ts';
 
 /** By the numbers of the core's `breaker::State`. */
-const STATES: readonly BreakerState[] = ['closed', 'open', 'half-open', 'forced-open', 'disabled'];
+export const BREAKER_STATES: readonly BreakerState[] = ['closed', 'open', 'half-open', 'forced-open', 'disabled'];
 
 /** The metrics of an open pool. */
 export function collect(engine: Engine): PoolStats {
@@ -25,7 +25,7 @@ export function collect(engine: Engine): PoolStats {
     utilization: workers.filter((worker) => worker.state === 'busy').length / workers.length,
     memoryBytes: instance.memory.buffer.byteLength,
     bufferBytes: instance.held,
-    breaker: { ...breaker, state: settings.hasBreaker ? STATES[breaker['state']!]! : 'disabled' },
+    breaker: { ...breaker, state: settings.hasBreaker ? BREAKER_STATES[breaker['state']!]! : 'disabled' },
     workers,
   } as unknown as PoolStats;
 }

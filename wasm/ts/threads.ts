@@ -8,6 +8,8 @@ import type { Executor } from './executor.ts';
 import type { Culprit } from './instance.ts';
 import { CANCELLED, WorkerEntry } from './record.ts';
 import type { Table } from './table.ts';
+import { readProgress, type Progress } from './progress.ts';
+import { lenientEnd } from './retry.ts';
 import type { WorkerStats } from './types.ts';
 import { Crew } from './workers.ts';
 
@@ -22,6 +24,7 @@ export class Threads implements Executor {
     this.#table = table;
     this.#completions = new Completions(
       table,
+      () => engine.hearOfDelays(),
       (token) => engine.settlement.settle(token),
       () => engine.batchEnd(),
       () => engine.busy,
@@ -76,7 +79,8 @@ export class Threads implements Executor {
       if (token < 0) continue;
       // Milliseconds modulo 2³², the difference too.
       const age = (Math.floor(time) - started) | 0;
-      const left = Math.min(killAfter - age, (abandoned.get(token) ?? Infinity) - time);
+      const late = abandoned.get(token) ?? lenientEnd(this.#table, this.#table.recordOf(token)) + killGrace;
+      const left = Math.min(killAfter - age, late - time);
       if (left > 0) next = Math.min(next, left);
       // The same job still: a worker that went on meanwhile has another token or start.
       else if (Atomics.load(i32, entry + WorkerEntry.STARTED) === started && this.#running(id) === token) {
@@ -85,6 +89,16 @@ export class Threads implements Executor {
     }
     if (culprits.length > 0) engine.instance.reset('a handler ran for too long', culprits);
     return next;
+  }
+
+  progress(token: number): Progress | undefined {
+    const { i32, workers, workerStride } = this.#table;
+    for (let id = 0; id < this.#engine.settings.workers; id++) {
+      if (this.#running(id) !== token) continue;
+      const progress = readProgress(i32, workers + id * workerStride);
+      if (this.#running(id) === token) return progress;
+    }
+    return undefined;
   }
 
   workers(): WorkerStats[] {

@@ -42,8 +42,18 @@ export function abort_next(pool: number): number;
 export function note_refused(pool: number, kind: number): void;
 /** A job that a reset did not carry: 0 killed, 1 trapped, 2 another one's trap or kill. */
 export function note_lost(pool: number, kind: number): void;
+/** When such a job is tried again, by what `adopt` would find in the token's record; or −1 after `note_lost`. */
+export function retry_lost(pool: number, token: number, kind: number): number;
+/** Seven numbers a job: token, until when, attempt, outcome; address, length and capacity of its error. */
+export function delayed_jobs(pool: number): Float64Array;
+/** A negative limit is none; these two throw where the core refuses. */
+export function set_quota(pool: number, limit: number, interval: number, burst: number): void;
+export function set_max_in_flight(pool: number, most: number): void;
 export function breaker_trip(pool: number): void;
 export function breaker_reset(pool: number): void;
+export function breaker_disable(pool: number): void;
+/** Five numbers a change: when, from, to, cause, generation. */
+export function breaker_log(pool: number): Float64Array;
 export function snapshot(pool: number): Float64Array;
 export function snapshot_names(): string;
 export function alloc(length: number): number;
@@ -55,12 +65,19 @@ export function recovered(pool: number): void;
 
 /** The token of the next job for a worker that does not share this memory, or −1. */
 export function hand_out(pool: number, worker: number): number;
-/** Ends a job that was handed out, by its record's OUTCOME. */
-export function hand_in(pool: number, token: number): void;
+/** Ends an attempt of a job that was handed out, by its record's OUTCOME and its error's marks: when the next one may
+ * begin, or −1. */
+export function hand_in(pool: number, token: number, marks: number): number;
 /** The address of the record by which this instance runs built-in jobs for others. */
 export function solo_record(): number;
-/** Runs the job in it; `remaining` in µs. */
-export function solo_run(remaining: number, attempt: number, mayBlock: boolean): void;
+/** Runs the job in it, returns its error's marks; `remaining` in µs. */
+export function solo_run(
+  remaining: number,
+  attempt: number,
+  lenient: boolean,
+  mayBlock: boolean,
+  progress: ((done: number, total: number) => void) | undefined,
+): number;
 export function solo_clear(): void;
 
 export function worker_enter(

@@ -5,6 +5,7 @@ import type { Init, Message, ToWorker } from './messages.ts';
 import { adapt, startThread, workerClass } from './node.ts';
 import type { Settings } from './options.ts';
 import type { Answer } from './perform.ts';
+import type { Progress } from './progress.ts';
 
 /** Who wants to hear of the workers once they run. */
 export interface Listener {
@@ -15,6 +16,8 @@ export interface Listener {
   exited?(worker: number): void;
   /** A job of a worker with a memory of its own has ended. */
   done?(worker: number, token: number, answer: Answer): void;
+  /** How far such a job is. */
+  progress?(token: number, progress: Progress): void;
   /** A worker that was to replace another one did not start. */
   failed?(error: unknown): void;
 }
@@ -131,6 +134,9 @@ export class Crew {
           }
           case 'done':
             this.#listener.done?.(id, message.token, message);
+            break;
+          case 'progress':
+            this.#listener.progress?.(message.token, { done: message.done, total: message.total });
             break;
           case 'trap':
             if (this.#running.has(id)) this.#listener.crashed(id, message.message, message.token);

@@ -1,12 +1,21 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { closeSettings, jobSettings, poolSettings } from '../options.ts';
+import type { PoolOptions, RunOptions } from '../types.ts';
 
 const pool: [unknown, 'TypeError' | 'RangeError'][] = [
   [null, 'TypeError'],
   [[], 'TypeError'],
   ['threads', 'TypeError'],
-  [{ retry: true }, 'TypeError'],
+  [{ retry: 3 }, 'TypeError'],
+  [{ retry: { times: 3 } }, 'TypeError'],
+  [{ retry: { attempts: 0 } }, 'RangeError'],
+  [{ retry: { attempts: 256 } }, 'RangeError'],
+  [{ retry: { backoff: -1 } }, 'RangeError'],
+  [{ retry: { backoff: 20, maxBackoff: 10 } }, 'RangeError'],
+  [{ retry: { maxBackoff: 3_600_001 } }, 'RangeError'],
+  [{ retry: { timeouts: 1 } }, 'TypeError'],
+  [{ retry: { budget: 0 } }, 'RangeError'],
   [{ adaptive: true }, 'TypeError'],
   [{ handlers: {} }, 'TypeError'],
   [{ mode: 1 }, 'TypeError'],
@@ -18,7 +27,10 @@ const pool: [unknown, 'TypeError' | 'RangeError'][] = [
   [{ workers: 1.5 }, 'RangeError'],
   [{ workers: NaN }, 'RangeError'],
   [{ queue: 5 }, 'TypeError'],
-  [{ queue: { order: 'deadline' } }, 'TypeError'],
+  [{ queue: { order: 'lifo' } }, 'RangeError'],
+  [{ queue: { horizon: 1000 } }, 'TypeError'],
+  [{ queue: { order: 'deadline', horizon: 0 } }, 'RangeError'],
+  [{ breaker: { countSubmitTimeouts: 1 } }, 'TypeError'],
   [{ queue: { capacity: 0 } }, 'RangeError'],
   [{ queue: { capacity: 4097 } }, 'RangeError'],
   [{ queue: { whenFull: 'drop' } }, 'RangeError'],
@@ -61,6 +73,7 @@ test('wrong job options are refused by kind', () => {
   const bad: [unknown, 'TypeError' | 'RangeError'][] = [
     [null, 'TypeError'],
     [{ retry: 3 }, 'TypeError'],
+    [{ retry: { budget: 20 } }, 'TypeError'],
     [{ priority: 2 }, 'TypeError'],
     [{ priority: 'urgent' }, 'RangeError'],
     [{ signal: {} }, 'TypeError'],
@@ -86,8 +99,24 @@ test('defaults are those of the documentation', () => {
   assert.equal(settings.timeout, Infinity);
   assert.deepEqual(
     [...settings.config],
-    [1024, 3, 3, 1e6, -1, 10, 1e6, 10, 1, 5, 50, 20, 10, -1, -1, 10e6, 60e6, 3, 30e6],
+    [
+      1024, 3, 3, 1e6, -1, 10, 1e6, 10, 1, 5, 50, 20, 10, -1, -1, 10e6, 60e6, 3, 30e6,
+      -1, 0, 0, 0, 0, 0, 0, 0, 20, 10,
+    ],
   );
   // The classic pool's breaker pauses for longer than the default maximum.
   assert.equal(poolSettings({ workers: 1, breaker: { pause: 300_000 } }).config[16], 300e6);
+});
+
+test('retries: off, the defaults, and a job that changes a part of the pool\'s', () => {
+  const terms = (pool: PoolOptions, job: RunOptions) => jobSettings(job, poolSettings({ workers: 1, ...pool }), true);
+  assert.equal(terms({}, {}).terms, 1);
+  assert.equal(terms({ retry: true }, { retry: false }).terms, 1);
+  assert.equal(terms({ retry: true }, { priority: 'low' }).terms, (3 << 8) | (1 << 2));
+  assert.equal(terms({ retry: true }, { retry: true }).terms, (3 << 8) | (1 << 2) | 1);
+  const own = terms({ retry: { attempts: 5, panics: true, maxBackoff: 50 } }, { retry: { timeouts: true, maxBackoff: 70 } });
+  assert.equal(own.terms, (5 << 8) | (1 << 5) | (1 << 4) | (2 << 2) | 1);
+  assert.deepEqual([own.backoff, own.maxBackoff], [50, 70]);
+  const { config } = poolSettings({ workers: 1, retry: { budget: 50, backoff: 30_000 } });
+  assert.deepEqual([...config.slice(21)], [1, 3, 30e6, 30e6, 0, 0, 50, 10]);
 });
