@@ -2,7 +2,8 @@
 //!
 //! - [`handlers`], [`Value`], [`Context`], [`JobError`]: what a job is to the function that runs it.
 //! - `record`, `list`: a job's place in shared memory and how it comes back to the page.
-//! - `pool`, `runner`, `threads`: the pool, the task that works for it, the threads under it.
+//! - `pool`, `runner`, `runners`, `threads`: the pool, the task that works for it, how many of them there are, the
+//!   threads under it.
 //! - `handout`, `solo`: the two ends of a job that runs outside the pool's memory.
 //! - `heap`, `clock`, `panic`: allocation without a lock on the page, time, caught panics.
 //! - `stats`: the metrics as numbers with names.
@@ -30,6 +31,7 @@ mod pool;
 mod record;
 #[cfg(target_arch = "wasm32")]
 mod runner;
+pub mod runners;
 #[cfg(target_arch = "wasm32")]
 mod solo;
 #[cfg(target_arch = "wasm32")]

@@ -3,6 +3,7 @@
 
 import * as glue from './wasm.js';
 import { Admission, Noted } from './admission.ts';
+import { Backlog } from './backlog.ts';
 import { PoolError } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { Inline } from './inline.ts';
@@ -14,6 +15,7 @@ import { PHASE, Phase } from './record.ts';
 import { LOST, type Evacuated } from './reset.ts';
 import type { Results } from './results.ts';
 import { Settlement } from './settlement.ts';
+import { Staff } from './staff.ts';
 import { Table } from './table.ts';
 import { Threads } from './threads.ts';
 import type { JobState } from './types.ts';
@@ -37,6 +39,8 @@ export class Engine {
   readonly admission: Admission;
   readonly settlement: Settlement;
   readonly watchdog: Watchdog;
+  readonly backlog = new Backlog(this);
+  readonly staff: Staff;
   /** The jobs in the present memory. */
   table!: Table;
   executor!: Executor;
@@ -70,6 +74,7 @@ export class Engine {
     this.settings = settings;
     this.admission = new Admission(this);
     this.settlement = new Settlement(this);
+    this.staff = new Staff(this, settings.range);
     this.watchdog = new Watchdog(
       () => this.#lookAround(),
       () => this.busy,
@@ -93,6 +98,7 @@ export class Engine {
       [...builtIns, ...names].forEach((name, id) => this.handlers.set(name, id));
       this.snapshot();
     } catch (error) {
+      this.staff.end(error);
       this.stop();
       await this.executor.leave(START_UNDONE);
       this.dispose();
@@ -134,6 +140,7 @@ export class Engine {
     this.streams.clear();
     const number = this.pool;
     this.pool = -1;
+    this.backlog.look();
     if (this.instance.broken) return;
     if (spoilt) {
       if (this.instance.engines.size > 0) this.instance.reset('a closing pool had to terminate its workers', []);
@@ -152,6 +159,7 @@ export class Engine {
     this.closed ??= error instanceof PoolError
       ? error
       : new PoolError('ERR_WORKER_LOAD', `the pool's workers could not be started: ${String(error)}`, { cause: error });
+    this.staff.end(this.closed);
     this.settlement.endAll(() => this.closed!);
     this.executor.terminate();
   }
@@ -170,7 +178,12 @@ export class Engine {
     if (this.#stopped) return;
     const ready = this.#ready;
     ready.then(
-      () => this.emit('reset', () => ({ reason, carried: carried.length, lost: lost.length })),
+      () => {
+        this.emit('reset', () => ({ reason, carried: carried.length, lost: lost.length }));
+        // It may have changed while they started.
+        this.executor.resize();
+        this.staff.look();
+      },
       (error: unknown) => {
         // Or it was cut short by the next reset.
         if (this.#ready === ready) this.fail(error);
@@ -197,6 +210,7 @@ export class Engine {
   batchEnd(): void {
     this.admission.pump();
     this.instance.loader.next();
+    this.backlog.look();
     this.afterBatch();
   }
 

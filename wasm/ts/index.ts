@@ -9,6 +9,6 @@ export { PoolError } from './errors.ts';
 export type { ErrorCode } from './errors.ts';
 export type {
   Breaker, BreakerOptions, BreakerState, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName,
-  JobResult, JobState, MandelbrotInput, Output, PoolEventMap, PoolOptions, PoolStats, PriorityName,
-  Refusal, RunOptions, SimulateInput, TimeStats, Timing, TryOptions, WorkerStats,
+  JobResult, JobState, MandelbrotInput, MapOptions, Output, PoolEventMap, PoolOptions, PoolStats, PriorityName,
+  Refusal, RunOptions, SimulateInput, TimeStats, Timing, TryOptions, WorkerRange, WorkerStats,
 } from './types.ts';
