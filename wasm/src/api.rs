@@ -6,8 +6,6 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crossbeam_channel::Receiver;
-use rayon::ThreadBuilder;
 use wasm_bindgen::prelude::*;
 use weirpool_core::breaker;
 use weirpool_core::error::ConfigError;
@@ -15,7 +13,7 @@ use weirpool_core::pool::{Allowance, Config, Lost, Order, Policy, Refusal};
 use weirpool_core::rate::Quota;
 use weirpool_core::time::Instant;
 
-use crate::pool::{Activity, Cancelled, MAX_WORKERS, SharedPool, WorkerState};
+use crate::pool::{Activity, Cancelled, MAX_WORKERS, SLOTS, SharedPool, WORKER_IDS, WorkerState};
 use crate::record::{INLINE_BYTES, Record, Token};
 use crate::runner::Marks;
 use crate::{clock, handlers, heap, panic, solo, threads};
@@ -46,24 +44,25 @@ pub fn handler_names() -> String {
     names.join(",")
 }
 
-/// Makes a pool of `workers` threads; without any, the page hands its jobs out. The numbers of `config` are listed
+/// Makes a pool; without `threads`, the page hands its jobs out. The numbers of `config` are listed
 /// in `glue.d.ts`.
 #[wasm_bindgen]
 pub fn pool_create(config: Vec<f64>) -> Result<u32, JsError> {
-    let (config, workers) = read_config(&config)?;
+    let (config, threads) = read_config(&config)?;
     let number = POOLS
         .iter()
         .position(|pool| pool.load(Ordering::Relaxed).is_null())
         .ok_or_else(|| JsError::new("a page can have at most 64 pools at once"))?;
+    let workers = if threads { WORKER_IDS } else { 0 };
     let pool = SharedPool::new(config, workers).map_err(js_error)?;
     POOLS[number].store(Box::into_raw(Box::new(pool)), Ordering::Relaxed);
     Ok(number as u32)
 }
 
-fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
+fn read_config(config: &[f64]) -> Result<(Config, bool), JsError> {
     let &[
         capacity,
-        workers,
+        threads,
         limit,
         ageing,
         max_in_flight,
@@ -98,9 +97,6 @@ fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
     // -1 stands for none.
     let some = |number: f64| (number >= 0.0).then_some(number);
     let duration = |us: f64| core::time::Duration::from_micros(us as u64);
-    if !(0.0..=MAX_WORKERS as f64).contains(&workers) {
-        return Err(JsError::new("workers must be at most 64"));
-    }
     let rate = quota(rate_limit, rate_interval, rate_burst)?;
     let retry = if retry_on != 0.0 {
         let mut policy = Policy::new(attempts as u8, duration(backoff), duration(max_backoff))
@@ -130,7 +126,11 @@ fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
     let config = Config {
         capacity: capacity as usize,
         limit: limit as u16,
-        most_running: (limit as u16).max(MAX_WORKERS as u16),
+        // As many as fit, for a pool that is made larger.
+        most_running: SLOTS
+            .saturating_sub(capacity as usize)
+            .max(MAX_WORKERS)
+            .max(limit as usize) as u16,
         ageing: some(ageing).map(duration),
         max_in_flight: some(max_in_flight).map(|n| n as u32),
         rate,
@@ -139,13 +139,15 @@ fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
             horizon: duration(horizon),
         }),
         count_submit_timeouts: count_submit_timeouts != 0.0,
+        adaptive: None,
+        kind_breaker: None,
         retry,
         retry_budget: Allowance {
             percent: budget as u16,
             reserve: reserve as u16,
         },
     };
-    Ok((config, workers as usize))
+    Ok((config, threads != 0.0))
 }
 
 /// A rate limit of so many in an interval (µs); a negative limit is none.
@@ -174,7 +176,7 @@ pub fn pool_layout(number: u32) -> Vec<u32> {
         pool.records.len() as u32,
         pool.completions.0.address(),
         (&raw const pool.doorbell).addr() as u32,
-        (&raw const pool.halt).addr() as u32,
+        (&raw const pool.generation).addr() as u32,
         pool.workers.as_ptr().addr() as u32,
         size_of::<WorkerState>() as u32,
         handlers::BUILT_IN.len() as u32,
@@ -184,11 +186,41 @@ pub fn pool_layout(number: u32) -> Vec<u32> {
     ]
 }
 
-/// Builds the pool's threads; returns the address that each worker must be given to enter by.
+/// Builds threads, which are not in charge yet: workers that enter from now on become these.
 #[wasm_bindgen]
-pub fn pool_start(number: u32) -> Result<*const Receiver<ThreadBuilder>, JsError> {
-    let pool = pool(number);
-    Ok(pool.threads.start(pool.workers.len())?)
+pub fn threads_build(number: u32, threads: u32) -> Result<(), JsError> {
+    Ok(pool(number).threads.build(threads)?)
+}
+
+/// Lets `workers` more workers become the threads that were built last.
+#[wasm_bindgen]
+pub fn threads_open(number: u32, workers: u32) {
+    pool(number).threads.open(workers);
+}
+
+/// Takes back what `threads_build` did, if those are not in charge yet; their workers leave.
+#[wasm_bindgen]
+pub fn threads_discard(number: u32) {
+    pool(number).threads.discard();
+}
+
+/// Puts `workers` of the threads that were built last in charge; the workers of the others enter those where a place
+/// is open, or leave, when their jobs have ended. With `at_rest`, only if none runs a job; false if one does.
+#[wasm_bindgen]
+pub fn threads_switch(number: u32, workers: u32, at_rest: bool) -> Result<bool, JsError> {
+    Ok(pool(number).switch(workers, at_rest)?)
+}
+
+/// Lets `workers` of the threads in charge (0 without threads) and at most `limit` jobs run at once.
+#[wasm_bindgen]
+pub fn pool_resize(number: u32, workers: u32, limit: u32) -> Result<(), JsError> {
+    Ok(pool(number).resize(workers, limit)?)
+}
+
+/// Wakes as many threads as there is work for.
+#[wasm_bindgen]
+pub fn wake(number: u32) {
+    pool(number).wake_all();
 }
 
 /// Lets the workers leave when they have nothing to run.
@@ -200,9 +232,11 @@ pub fn pool_stop(number: u32) {
 /// Frees a stopped pool. False, and nothing is done, while a worker is still inside.
 #[wasm_bindgen]
 pub fn pool_free(number: u32) -> bool {
-    let left =
-        |worker: &WorkerState| worker.activity.load(Ordering::Acquire) == Activity::Left as u32;
-    if !pool(number).workers.iter().all(left) {
+    let outside = |worker: &WorkerState| {
+        let activity = worker.activity.load(Ordering::Acquire);
+        activity == Activity::Left as u32 || activity == Activity::Never as u32
+    };
+    if !pool(number).workers.iter().all(outside) {
         return false;
     }
     let pool = POOLS[number as usize].swap(ptr::null_mut(), Ordering::Relaxed);
@@ -513,17 +547,13 @@ pub fn solo_clear() {
     solo::clear();
 }
 
-/// Enters the pool as a worker; returns when the pool was stopped.
+/// Enters the pool as a worker; returns when there is no place for it, or none any more.
 #[wasm_bindgen]
-pub fn worker_enter(
-    entrance: *const Receiver<ThreadBuilder>,
-    number: u32,
-    worker: u16,
-    origin: f64,
-    javascript: js_sys::Function,
-) {
-    let state = &pool(number).workers[usize::from(worker)];
-    state.set_activity(Activity::Idle);
-    threads::enter(entrance, worker, origin, javascript);
-    state.set_activity(Activity::Left);
+pub fn worker_enter(number: u32, worker: u16, origin: f64, javascript: js_sys::Function) {
+    let pool = pool(number);
+    let state = &pool.workers[usize::from(worker)];
+    state.enter();
+    threads::enter_worker(worker, origin, javascript);
+    while pool.threads.enter() {}
+    state.leave();
 }

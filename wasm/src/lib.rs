@@ -3,7 +3,8 @@
 //! - [`handlers`], [`Value`], [`Context`], [`JobError`]: what a job is to the function that runs it.
 //! - `record`, `terms`, `list`: a job's place in shared memory and how it comes back to the page.
 //! - `retries`, `progress`: what the page hears of a job before its end.
-//! - `pool`, `runner`, `threads`: the pool, the task that works for it, the threads under it.
+//! - `pool`, `runner`, `runners`, `threads`: the pool, the task that works for it, how many of them there are, the
+//!   threads under it.
 //! - `handout`, `solo`: the two ends of a job that runs outside the pool's memory.
 //! - `heap`, `clock`, `panic`: allocation without a lock on the page, time, caught panics.
 //! - `stats`: the metrics as numbers with names.
@@ -34,6 +35,7 @@ mod record;
 mod retries;
 #[cfg(target_arch = "wasm32")]
 mod runner;
+pub mod runners;
 #[cfg(target_arch = "wasm32")]
 mod solo;
 #[cfg(target_arch = "wasm32")]

@@ -14,14 +14,17 @@ use crate::list::TakeAllList;
 use crate::progress::Progress;
 use crate::record::{Fields, OutcomeCode, Phase, Record, Token};
 use crate::retries::{Failed, Notice, Retries};
+use crate::runners::Runners;
 use crate::threads::Threads;
 use crate::{clock, runner};
 
 /// The most workers of a pool.
 pub const MAX_WORKERS: usize = 64;
+/// The most that there may be while some of them are on their way out.
+pub const WORKER_IDS: usize = 4 * MAX_WORKERS;
 /// The core's slots: a power of its tournament's arity, for one more slot would cost every job another
 /// level. The largest capacity is this less `MAX_WORKERS`.
-const SLOTS: usize = 4096;
+pub const SLOTS: usize = 4096;
 /// More than slots: a settled job's record is in use until the page has read it.
 const TOKENS: usize = 2 * SLOTS;
 
@@ -37,11 +40,14 @@ pub struct SharedPool {
     pub retries: Apart<Retries>,
     /// 1 while the page sleeps in `Atomics.waitAsync`; whoever turns it to 0 wakes the page.
     pub doorbell: AtomicI32,
-    /// 1 once the page has given this memory up: workers take no more jobs. Written by the page.
-    pub halt: AtomicU32,
+    /// The number of the newest threads (see [`Runners`]): runners of older ones take no more jobs. `HALTED` once the
+    /// page has given this memory up. Written by the page.
+    pub generation: AtomicU32,
+    /// The most runners, one a worker; 0 where the page hands the jobs out. Written by the page.
+    most: AtomicU32,
     /// Runner tasks that exist. The page counts one up before it spawns it; a runner counts itself
     /// down when it finds nothing to do, and then looks once more (see `wake`).
-    pub runners: Apart<AtomicU32>,
+    pub runners: Apart<Runners>,
     /// What each worker is at, for the page's watchdog.
     pub workers: Box<[WorkerState]>,
     pub threads: Threads,
@@ -49,6 +55,9 @@ pub struct SharedPool {
     /// Which token holds a slot of the core. Written and read by the page's thread alone.
     token_of_slot: Box<[AtomicU32]>,
 }
+
+/// No generation's number.
+const HALTED: u32 = u32::MAX;
 
 /// A word on a cache line of its own, so that whoever reads its neighbours is not held up by its writers.
 #[repr(align(64))]
@@ -74,6 +83,19 @@ impl WorkerState {
         self.activity.store(activity as u32, Ordering::Relaxed);
     }
 
+    /// Notes the arrival of a worker: another one may have had the number before.
+    pub fn enter(&self) {
+        self.done.store(0, Ordering::Relaxed);
+        self.set_activity(Activity::Idle);
+    }
+
+    /// Notes that the worker looks at the pool no more.
+    pub fn leave(&self) {
+        // Release: the page may free the pool when it sees this.
+        self.activity
+            .store(Activity::Left as u32, Ordering::Release);
+    }
+
     /// Notes the start of a job at `now` (µs).
     pub fn begin(&self, token: Token, now: f64) {
         self.started
@@ -93,12 +115,14 @@ impl WorkerState {
 /// A worker's life.
 #[repr(u32)]
 pub enum Activity {
+    Never = 0,
     Idle = 1,
     Busy = 2,
     Left = 3,
 }
 
 impl SharedPool {
+    /// A pool that knows `workers` workers by number.
     pub fn new(config: Config, workers: usize) -> Result<Self, ConfigError> {
         Ok(Self {
             core: Pool::try_new(config)?,
@@ -107,8 +131,9 @@ impl SharedPool {
             completions: Apart(TakeAllList::new()),
             retries: Apart(Retries::new()),
             doorbell: AtomicI32::new(0),
-            halt: AtomicU32::new(0),
-            runners: Apart(AtomicU32::new(0)),
+            generation: AtomicU32::new(0),
+            most: AtomicU32::new(0),
+            runners: Apart(Runners::new()),
             workers: (0..workers).map(|_| WorkerState::default()).collect(),
             threads: Threads::new(),
             handed_out: HandedOut::new(),
@@ -175,44 +200,62 @@ impl SharedPool {
 
     /// Spawns a runner if a job waits and a worker is free for it.
     ///
-    /// No wake-up is lost: a submission pushes its job and then reads `runners`; a runner that found
+    /// No wake-up is lost within a generation: a submission pushes its job and then reads `runners`; a runner that found
     /// nothing lowers `runners` and then reads the queue. `Pool::wants_worker` begins with the fence
     /// that lets one of them see the other.
     pub fn wake(&'static self) {
-        if self.enlist() {
-            self.threads.spawn(move || runner::run(self));
+        // Relaxed, here and in `wake_all`: these words are the page's own.
+        let generation = self.generation.load(Ordering::Relaxed);
+        if self.enlist(generation) {
+            self.threads.spawn(move || runner::run(self, generation));
         }
     }
 
     /// As `wake`, after something that lets several jobs run at once.
     pub fn wake_all(&'static self) {
-        for _ in 0..self.workers.len() {
+        for _ in 0..self.most.load(Ordering::Relaxed) {
             self.wake();
         }
     }
 
-    /// Counts one more runner if a job may run and not all workers have one.
-    pub fn enlist(&self) -> bool {
-        let most = self.workers.len() as u32;
+    /// Counts one more runner of `generation`, if that is the newest, a job may run and not all workers have one.
+    pub fn enlist(&self, generation: u32) -> bool {
+        // Relaxed: a runner that does not see that there may be more of them leaves it to the page, which has changed
+        // it and then wakes as many as are needed.
+        let most = self.most.load(Ordering::Relaxed);
         // This fence stands for the one in `wants_worker` where all workers have a runner: the usual case in a busy
         // pool, which then reads no word that the workers write at every job.
         fence(Ordering::SeqCst);
-        let mut runners = self.runners.0.load(Ordering::Relaxed);
-        if runners >= most || !self.core.wants_worker() || self.halt.load(Ordering::Relaxed) != 0 {
-            return false;
-        }
-        while runners < most {
-            match self.runners.0.compare_exchange_weak(
-                runners,
-                runners + 1,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                Err(now) => runners = now,
-            }
-        }
-        false
+        self.runners.0.has_room(generation, most)
+            && self.core.wants_worker()
+            && !self.is_halted()
+            && self.runners.0.join(generation, most)
+    }
+
+    /// Whether the page has given this memory up.
+    pub fn is_halted(&self) -> bool {
+        self.generation.load(Ordering::Relaxed) == HALTED
+    }
+
+    /// Puts `workers` of the threads that were built last in charge. The workers of the others leave: at once, if no
+    /// runner is among them, else when their runners' jobs have ended. With `at_rest`, only if there is no runner:
+    /// false, and nothing is done, if there is one.
+    pub fn switch(&'static self, workers: u32, at_rest: bool) -> Result<bool, ConfigError> {
+        let Some(generation) = self.runners.0.advance(at_rest) else {
+            return Ok(false);
+        };
+        self.generation.store(generation, Ordering::Relaxed);
+        self.threads.switch();
+        self.resize(workers, workers)?;
+        Ok(true)
+    }
+
+    /// So many `workers` of the newest threads run jobs from now on, and all together at most `limit` at once.
+    pub fn resize(&'static self, workers: u32, limit: u32) -> Result<(), ConfigError> {
+        self.core.set_limit(limit.min(u32::from(u16::MAX)) as u16)?;
+        self.most.store(workers, Ordering::Relaxed);
+        self.wake_all();
+        Ok(())
     }
 
     /// Cancels a job. `None`: it is settled already.

@@ -16,26 +16,27 @@ use crate::record::{OutcomeCode, Record, Token};
 use crate::value::{Kind, Value};
 use crate::{clock, panic, threads};
 
-/// Runs jobs until the pool has none.
-pub fn run(pool: &'static SharedPool) {
+/// Runs jobs until the pool has none, or until newer threads than those of `generation` do.
+pub fn run(pool: &'static SharedPool, generation: u32) {
     if IN_JOB.get() {
         // A job of this thread waits for rayon tasks of its own and got this one instead. Running
         // other jobs inside it would delay it without bound; its runner goes on when it is done.
-        pool.runners.0.fetch_sub(1, Ordering::Relaxed);
+        pool.runners.0.leave(generation);
         return;
     }
     let worker = threads::worker();
     let state = &pool.workers[usize::from(worker)];
     state.set_activity(Activity::Busy);
     let mut now = clock::now();
-    // A memory that the page has given up settles nothing any more.
-    while pool.halt.load(Ordering::Relaxed) == 0 {
+    // A memory that the page has given up settles nothing any more. What else is queued when a newer generation begins
+    // is for that one: the page wakes it then, and at each end of a job that still ran here.
+    while pool.generation.load(Ordering::Relaxed) == generation {
         match pool.core.take(WorkerId(worker), clock::instant(now)) {
             Take::Job(running) => {
                 // The limit may have risen at the end of the last job, with nobody else to see it. (Only the page calls
                 // `wake`; this thread is in the same rayon pool.)
-                if pool.adapts && pool.enlist() {
-                    rayon::spawn(move || run(pool));
+                if pool.adapts && pool.enlist(generation) {
+                    rayon::spawn(move || run(pool, generation));
                 }
                 match run_job(pool, state, running, now) {
                     Some(end) => now = end,
@@ -48,8 +49,8 @@ pub fn run(pool: &'static SharedPool) {
             Take::Empty { .. } => {
                 state.set_activity(Activity::Idle);
                 // The other half of `SharedPool::wake`.
-                pool.runners.0.fetch_sub(1, Ordering::Relaxed);
-                if !pool.enlist() {
+                pool.runners.0.leave(generation);
+                if !pool.enlist(generation) {
                     return;
                 }
                 state.set_activity(Activity::Busy);
@@ -57,6 +58,7 @@ pub fn run(pool: &'static SharedPool) {
             }
         }
     }
+    state.set_activity(Activity::Idle);
 }
 
 thread_local! {
@@ -89,9 +91,7 @@ fn run_job(
     let job = state.done.load(Ordering::Relaxed);
     let context = Context {
         cancelled: &|| {
-            record.is_cancelled()
-                || pool.halt.load(Ordering::Relaxed) != 0
-                || (lenient && clock::now() >= deadline)
+            record.is_cancelled() || pool.is_halted() || (lenient && clock::now() >= deadline)
         },
         progress: &|done, total| state.progress.report(job, done, total),
         now: clock::now,

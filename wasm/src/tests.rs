@@ -35,6 +35,7 @@ async fn pool(config: Config) -> &'static SharedPool {
     }
     let pool = Box::leak(Box::new(SharedPool::new(config, WORKERS).expect("valid")));
     pool.threads.use_global();
+    pool.resize(WORKERS as u32, WORKERS as u32).expect("valid");
     pool
 }
 

@@ -57,6 +57,11 @@ export class Admission {
     return this.#pending.size - this.#carrying + this.#loads.size;
   }
 
+  /** As `waiting`, with those on their way through a reset. */
+  get unadmitted(): number {
+    return this.#pending.size + this.#loads.size;
+  }
+
   /** A new task; its promise, if any, is the caller's to make. */
   task(name: string): Task {
     if (name !== this.#lastName) {
@@ -157,16 +162,17 @@ export class Admission {
 
   /** Lets a task wait for its admission. */
   #queueUp(task: Task): Refusing | undefined {
-    if (this.#carrying === 0 && this.waiting >= this.#engine.settings.maxWaiting) {
+    const { settings } = this.#engine;
+    if (this.#carrying === 0 && !task.extra!.settings.few && this.waiting >= settings.maxWaiting) {
       this.#engine.corrections.submitted++;
       this.#engine.corrections.refusedFull++;
       this.dropExtra(task);
-      return { error: queueFull(task, this.#engine.settings.capacity) };
+      return { error: queueFull(task, settings.capacity) };
     }
     this.#opened(task);
     this.#pending.add(task);
     this.#pumpSoon();
-    if (!this.#engine.instance.broken) this.#engine.emit('saturated', () => ({ capacity: this.#engine.settings.capacity }));
+    if (!this.#engine.instance.broken) this.#engine.emit('saturated', () => ({ capacity: settings.capacity }));
     return undefined;
   }
 
@@ -190,7 +196,7 @@ export class Admission {
     const { timeout, queueTimeout, totalTimeout, wait } = this.#engine.settings;
     const settings = given ?? {
       terms: this.#usualTerms, backoff: 0, maxBackoff: 0, signal: undefined,
-      timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity,
+      timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity, few: false,
     };
     const extra: Extra = {
       settings, kind, data, since: now(), onAbort: undefined, timer: undefined, loaded: undefined, adopted: undefined,
@@ -400,6 +406,7 @@ export class Admission {
     engine.table.tasks[token] = task;
     task.token = token;
     engine.executor.wake();
+    if (engine.staff.grows) engine.staff.expect();
     const extra = task.extra;
     if (extra === undefined) {
       if (this.#usualLimit !== Infinity) engine.watchdog.expect(this.#usualLimit);

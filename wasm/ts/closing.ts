@@ -19,6 +19,7 @@ export async function close(
   const cutOff = (task: Task) =>
     new PoolError('ERR_POOL_CLOSED', `the pool was closed before job ${task.id} (${task.name}) ended`, { jobId: task.id });
   engine.closed ??= new PoolError('ERR_POOL_CLOSED', 'the pool is closed');
+  engine.staff.end(engine.closed);
   let aborted = 0;
   if (mode === 'abort') aborted += engine.settlement.endAll(cutOff);
   else if (mode === 'cancel-queued') aborted += engine.settlement.endQueued(cutOff);

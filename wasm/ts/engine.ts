@@ -3,6 +3,7 @@
 
 import * as glue from './wasm.js';
 import { Admission, Noted } from './admission.ts';
+import { Backlog } from './backlog.ts';
 import { PoolError } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { Inline } from './inline.ts';
@@ -17,6 +18,7 @@ import { PHASE, Phase } from './record.ts';
 import { LOST, type Evacuated, type Lost } from './reset.ts';
 import type { Results } from './results.ts';
 import { Settlement } from './settlement.ts';
+import { Staff } from './staff.ts';
 import { Table } from './table.ts';
 import { Threads } from './threads.ts';
 import type { JobState } from './types.ts';
@@ -40,6 +42,8 @@ export class Engine {
   readonly admission: Admission;
   readonly settlement: Settlement;
   readonly watchdog: Watchdog;
+  readonly backlog = new Backlog(this);
+  readonly staff: Staff;
   /** The jobs in the present memory. */
   table!: Table;
   executor!: Executor;
@@ -77,6 +81,7 @@ export class Engine {
     this.settings = settings;
     this.admission = new Admission(this);
     this.settlement = new Settlement(this);
+    this.staff = new Staff(this, settings.range);
     this.watchdog = new Watchdog(
       () => this.#lookAround(),
       () => this.busy,
@@ -100,6 +105,7 @@ export class Engine {
       [...builtIns, ...names].forEach((name, id) => this.handlers.set(name, id));
       this.snapshot();
     } catch (error) {
+      this.staff.end(error);
       this.stop();
       await this.executor.leave(START_UNDONE);
       this.dispose();
@@ -141,6 +147,7 @@ export class Engine {
     this.streams.clear();
     const number = this.pool;
     this.pool = -1;
+    this.backlog.look();
     if (this.instance.broken) return;
     if (spoilt) {
       if (this.instance.engines.size > 0) this.instance.reset('a closing pool had to terminate its workers', []);
@@ -159,6 +166,7 @@ export class Engine {
     this.closed ??= error instanceof PoolError
       ? error
       : new PoolError('ERR_WORKER_LOAD', `the pool's workers could not be started: ${String(error)}`, { cause: error });
+    this.staff.end(this.closed);
     this.settlement.endAll(() => this.closed!);
     this.executor.terminate();
   }
@@ -177,7 +185,12 @@ export class Engine {
     if (this.#stopped) return;
     const ready = this.#ready;
     ready.then(
-      () => this.emit('reset', () => ({ reason, carried: carried + retried, lost: lost.length - retried })),
+      () => {
+        this.emit('reset', () => ({ reason, carried: carried + retried, lost: lost.length - retried }));
+        // It may have changed while they started.
+        this.executor.resize();
+        this.staff.look();
+      },
       (error: unknown) => {
         // Or it was cut short by the next reset.
         if (this.#ready === ready) this.fail(error);
@@ -271,6 +284,7 @@ export class Engine {
   batchEnd(): void {
     this.admission.pump();
     this.instance.loader.next();
+    this.backlog.look();
     this.afterBatch();
   }
 

@@ -7,6 +7,13 @@ import type { WorkerStats } from './types.ts';
 export interface Executor {
   /** Starts whatever runs the jobs; resolves with the names of the caller's handlers. */
   start(): Promise<string[]>;
+  /** Brings the number of workers to that of the staff, one step after another; tells the staff of each. To be called
+   * whenever that number has changed. */
+  resize(): void;
+  /** The workers that take jobs. Others may be on their way in or out. */
+  readonly count: number;
+  /** Whether there are as many workers as there are to be, and no others. */
+  readonly isResized: boolean;
   /** A job is in the queue. */
   wake(): void;
   /** Settles the jobs that have ended. */

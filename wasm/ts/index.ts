@@ -10,6 +10,7 @@ export { PoolError } from './errors.ts';
 export type { ErrorCode } from './errors.ts';
 export type {
   Breaker, BreakerCause, BreakerChange, BreakerOptions, BreakerState, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName,
-  JobResult, JobState, MandelbrotInput, Output, PoolEventMap, PoolOptions, PoolStats, PriorityName,
-  RateLimit, RateLimitOptions, Refusal, RetryOptions, RunOptions, SimulateInput, TimeStats, Timing, TryOptions, WorkerStats,
+  JobResult, JobState, MandelbrotInput, MapOptions, Output, PoolEventMap, PoolOptions, PoolStats, PriorityName,
+  RateLimit, RateLimitOptions, Refusal, RetryOptions, RunOptions, SimulateInput, TimeStats, Timing, TryOptions, WorkerRange,
+  WorkerStats,
 } from './types.ts';

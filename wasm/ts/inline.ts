@@ -50,6 +50,17 @@ export class Inline implements Executor {
     }
   }
 
+  /** There is always one. */
+  resize(): void {}
+
+  get count(): number {
+    return 1;
+  }
+
+  get isResized(): boolean {
+    return true;
+  }
+
   wake(): void {
     if (this.#scheduled || this.#token >= 0 || this.#performer === undefined) return;
     this.#scheduled = true;

@@ -11,6 +11,7 @@ import { lenientEnd } from './retry.ts';
 import type { Table } from './table.ts';
 import type { WorkerStats } from './types.ts';
 import { Crew } from './workers.ts';
+import * as glue from './wasm.js';
 
 /** How long a worker that runs nothing but settled jobs is waited for, in ms: a synchronous handler cannot hear
  * that it was cancelled. */
@@ -22,6 +23,10 @@ interface Seat {
   /** The jobs it has, by token. */
   readonly jobs: Map<number, Stay>;
   jobsDone: number;
+  /** It has not started yet, and replaces nobody. */
+  coming: boolean;
+  /** It takes no more jobs, and goes when it has none. */
+  leaving: boolean;
 }
 
 /** A job's time on a worker, in ms. */
@@ -36,7 +41,8 @@ export class Isolated implements Executor {
   readonly #table: Table;
   readonly #dispatch: Dispatch;
   readonly #crew: Crew;
-  readonly #seats: Seat[];
+  /** By the workers' numbers. */
+  readonly #seats = new Map<number, Seat>();
   #dispatching = false;
   #over = false;
   /** Set while the pool closes: resolves its `leave`. */
@@ -48,11 +54,14 @@ export class Isolated implements Executor {
     this.#engine = engine;
     this.#table = table;
     this.#dispatch = new Dispatch(engine, table);
-    this.#seats = Array.from({ length: settings.workers }, () => ({ state: 'starting', jobs: new Map(), jobsDone: 0 }));
     this.#crew = new Crew(settings, { module: instance.module, shared: undefined }, {
       started: (worker) => {
-        this.#seats[worker]!.state = 'idle';
+        const seat = this.#seats.get(worker)!;
+        seat.state = 'idle';
+        seat.coming = false;
         engine.emit('workerstart', () => ({ worker }));
+        this.#enforce();
+        engine.staff.look();
         this.wake();
       },
       done: (worker, token, answer) => this.#ended(worker, token, answer),
@@ -62,7 +71,7 @@ export class Isolated implements Executor {
       },
       crashed: (worker, message, token) => {
         // What a worker runs alone has brought it down.
-        const { jobs } = this.#seats[worker]!;
+        const { jobs } = this.#seats.get(worker)!;
         const culprit = token ?? (jobs.size === 1 ? [...jobs.keys()][0]! : -1);
         this.#lose(worker, message, (other) => (other === culprit ? Outcome.TRAPPED : Outcome.CRASHED));
       },
@@ -71,7 +80,38 @@ export class Isolated implements Executor {
   }
 
   start(): Promise<string[]> {
-    return this.#crew.start();
+    const { size } = this.#engine.staff;
+    for (let id = 0; id < size; id++) this.#seats.set(id, newSeat());
+    return this.#crew.start(size);
+  }
+
+  resize(): void {
+    if (this.#over || this.#leaving !== undefined) return;
+    const { staff } = this.#engine;
+    // Those on their way out stay, if they are wanted again.
+    const staying = [...this.#seats].filter(([, seat]) => !seat.leaving);
+    const leaving = [...this.#seats].filter(([, seat]) => seat.leaving);
+    for (const [, seat] of leaving.slice(0, Math.max(staff.size - staying.length, 0))) {
+      seat.leaving = false;
+      staying.push([-1, seat]);
+    }
+    if (staying.length < staff.size) void this.#hire(staff.size - staying.length);
+    // Those go that have not started, then those with the fewest jobs.
+    const weight = ({ state, jobs }: Seat) => (state === 'starting' ? -1 : jobs.size);
+    staying.sort(([, a], [, b]) => weight(a) - weight(b));
+    for (const [, seat] of staying.slice(0, Math.max(staying.length - staff.size, 0))) seat.leaving = true;
+    for (const worker of this.#seats.keys()) this.#dismissIdle(worker);
+    this.#enforce();
+    this.wake();
+  }
+
+  get count(): number {
+    return [...this.#seats.values()].filter(({ coming, leaving }) => !coming && !leaving).length;
+  }
+
+  get isResized(): boolean {
+    const seats = [...this.#seats.values()];
+    return seats.length === this.#engine.staff.size && seats.every(({ state }) => state === 'idle');
   }
 
   wake(): void {
@@ -90,9 +130,10 @@ export class Isolated implements Executor {
   }
 
   abandon(token: number): number {
-    const worker = this.#seats.findIndex(({ jobs }) => jobs.has(token));
-    if (worker >= 0) {
-      this.#seats[worker]!.jobs.get(token)!.abandoned = performance.now();
+    for (const [worker, { jobs }] of this.#seats) {
+      const stay = jobs.get(token);
+      if (stay === undefined) continue;
+      stay.abandoned = performance.now();
       this.#crew.post(worker, { weirpool: 'cancel', token });
     }
     return Math.min(this.#engine.settings.killGrace, GRACE);
@@ -102,7 +143,7 @@ export class Isolated implements Executor {
     const { killAfter, killGrace } = this.#engine.settings;
     const time = performance.now();
     let next = Infinity;
-    this.#seats.forEach(({ jobs }, worker) => {
+    [...this.#seats].forEach(([worker, { jobs }]) => {
       const alone = jobs.size === 1 || [...jobs.values()].every(({ abandoned }) => abandoned !== undefined);
       const grace = alone ? Math.min(killGrace, GRACE) : killGrace;
       const left = (token: number, { since, abandoned }: Stay) => {
@@ -121,13 +162,14 @@ export class Isolated implements Executor {
   }
 
   watch(token: number): void {
-    const worker = this.#seats.findIndex(({ jobs }) => jobs.has(token));
-    if (worker >= 0) this.#crew.post(worker, { weirpool: 'watch', token });
+    for (const [worker, { jobs }] of this.#seats) {
+      if (jobs.has(token)) this.#crew.post(worker, { weirpool: 'watch', token });
+    }
   }
 
   workers(): WorkerStats[] {
     const { tasks } = this.#table;
-    return this.#seats.map(({ state, jobs, jobsDone }, id) => {
+    return [...this.#seats].map(([id, { state, jobs, jobsDone }]) => {
       const job = tasks[[...jobs.keys()][0] ?? -1]?.id;
       const stats = { id, state: jobs.size > 0 ? ('busy' as const) : state, jobsDone };
       return job === undefined ? stats : { ...stats, job };
@@ -143,7 +185,7 @@ export class Isolated implements Executor {
   }
 
   get size(): number {
-    return this.#cutOff + this.#seats.filter(({ jobs }) => jobs.size > 0).length;
+    return this.#cutOff + [...this.#seats.values()].filter(({ jobs }) => jobs.size > 0).length;
   }
 
   leave(deadline: number): Promise<void> {
@@ -154,7 +196,7 @@ export class Isolated implements Executor {
         clearTimeout(timer);
         resolve();
       };
-      this.#seats.forEach((_, worker) => this.#dismissIdle(worker));
+      for (const worker of this.#seats.keys()) this.#dismissIdle(worker);
       this.#lookLeft();
     });
   }
@@ -163,10 +205,7 @@ export class Isolated implements Executor {
     this.#over = true;
     this.#dispatch.stop();
     this.#crew.terminate();
-    for (const seat of this.#seats) {
-      seat.state = 'left';
-      seat.jobs.clear();
-    }
+    this.#seats.clear();
     this.#leaving?.();
     return false;
   }
@@ -176,8 +215,8 @@ export class Isolated implements Executor {
     const { concurrency } = this.#engine.settings;
     if (this.#over) return;
     deal: for (let load = 0; load < concurrency; load++) {
-      for (const [worker, seat] of this.#seats.entries()) {
-        if (seat.state !== 'idle' || seat.jobs.size !== load) continue;
+      for (const [worker, seat] of this.#seats) {
+        if (seat.state !== 'idle' || seat.leaving || seat.jobs.size !== load) continue;
         const token = this.#dispatch.take(worker);
         if (token < 0) break deal;
         const stay: Stay = { since: performance.now(), abandoned: undefined };
@@ -199,7 +238,7 @@ export class Isolated implements Executor {
 
   #send(worker: number, stay: Stay, order: Order): void {
     // Copying a large input takes a while: the worker, or the whole memory, may be another one by now,
-    if (this.#over || this.#seats[worker]!.jobs.get(order.token) !== stay) return;
+    if (this.#over || this.#seats.get(worker)?.jobs.get(order.token) !== stay) return;
     // or the job settled.
     if (stay.abandoned !== undefined) {
       this.#ended(worker, order.token, UNWANTED);
@@ -210,13 +249,12 @@ export class Isolated implements Executor {
 
   /** A worker has answered; `stay` is given where the worker may be another one by now. */
   #ended(worker: number, token: number, answer: Answer, stay?: Stay): void {
-    const seat = this.#seats[worker]!;
-    if (this.#over || (stay !== undefined && seat.jobs.get(token) !== stay) || !seat.jobs.delete(token)) return;
+    const seat = this.#seats.get(worker);
+    if (this.#over || (stay !== undefined && seat?.jobs.get(token) !== stay) || !seat?.jobs.delete(token)) return;
     seat.jobsDone++;
     this.#dispatch.finish(token, answer);
-    if (this.#leaving !== undefined) this.#dismissIdle(worker);
-    else this.#handOut();
-    this.#lookLeft();
+    this.#dismissIdle(worker);
+    if (this.#leaving === undefined) this.#handOut();
   }
 
   /** Ends a worker with all its jobs, and starts another one in its place. */
@@ -224,17 +262,17 @@ export class Isolated implements Executor {
     if (this.#over) return;
     const { tasks } = this.#table;
     const { corrections, emit } = this.#engine;
-    const seat = this.#seats[worker]!;
+    const seat = this.#seats.get(worker)!;
     const lost = [...seat.jobs.keys()];
     seat.jobs.clear();
     seat.jobsDone += lost.length;
     emit('workerexit', () => ({ worker, reason }));
-    if (this.#leaving === undefined) {
+    if (this.#leaving === undefined && !seat.leaving) {
       seat.state = 'starting';
       this.#crew.replace(worker);
     } else {
-      seat.state = 'left';
-      this.#cutOff++;
+      if (this.#leaving !== undefined) this.#cutOff++;
+      this.#seats.delete(worker);
       this.#crew.dismiss(worker);
     }
     for (const token of lost) {
@@ -246,17 +284,55 @@ export class Isolated implements Executor {
     }
     this.#dispatch.drain();
     this.#lookLeft();
+    this.#engine.staff.look();
   }
 
+  /** Lets a worker go that has nothing to do, if it is to. */
   #dismissIdle(worker: number): void {
-    const seat = this.#seats[worker]!;
-    if (seat.jobs.size > 0 || seat.state === 'left') return;
-    seat.state = 'left';
+    const seat = this.#seats.get(worker);
+    const closing = this.#leaving !== undefined;
+    if (seat === undefined || seat.jobs.size > 0 || !(seat.leaving || closing)) return;
+    this.#seats.delete(worker);
     this.#crew.dismiss(worker);
-    this.#engine.emit('workerexit', () => ({ worker, reason: 'the pool was closed' }));
+    this.#engine.emit('workerexit', () => ({ worker, reason: closing ? 'the pool was closed' : 'the pool became smaller' }));
+    this.#lookLeft();
+    this.#engine.staff.look();
   }
 
   #lookLeft(): void {
-    if (this.#seats.every(({ state }) => state === 'left')) this.#leaving?.();
+    if (this.#seats.size === 0) this.#leaving?.();
   }
+
+  async #hire(count: number): Promise<void> {
+    const hires: number[] = [];
+    const { started, error } = await this.#crew.hire(count, (id) => {
+      hires.push(id);
+      this.#seats.set(id, newSeat());
+    });
+    if (this.#over || this.#leaving !== undefined) return;
+    if (error !== undefined) {
+      for (const id of hires) {
+        if (started.includes(id)) continue;
+        this.#seats.delete(id);
+        this.#crew.dismiss(id);
+      }
+      this.#engine.staff.failed([...this.#seats.values()].filter(({ leaving }) => !leaving).length, error);
+    }
+    this.#engine.staff.look();
+  }
+
+  /** As many jobs at once as the workers that there are can take. */
+  #enforce(): void {
+    const { instance, settings } = this.#engine;
+    if (instance.broken || this.#over) return;
+    try {
+      glue.pool_resize(this.#table.pool, 0, Math.max(this.count, 1) * settings.concurrency);
+    } catch (error) {
+      instance.suspect(error);
+    }
+  }
+}
+
+function newSeat(): Seat {
+  return { state: 'starting', jobs: new Map(), jobsDone: 0, coming: true, leaving: false };
 }

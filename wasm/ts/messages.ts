@@ -10,6 +10,8 @@ export interface Init {
   worker: number;
   /** Modules to import handlers from. */
   jobs: string[];
+  /** The names of the handlers that the pool's other workers have, if any have said so. */
+  expected: string[] | undefined;
   /** Undefined for a worker with a memory of its own. */
   shared: Shared | undefined;
 }
@@ -17,8 +19,6 @@ export interface Init {
 /** What a worker must know to share the page's memory. */
 export interface Shared {
   memory: WebAssembly.Memory;
-  /** The address to enter by. */
-  receiver: number;
   pool: number;
   /** The page's performance.timeOrigin. */
   origin: number;
@@ -35,6 +35,9 @@ export type Message =
   | { weirpool: 'progress'; worker: number; token: number; done: number; total: number }
   | { weirpool: 'trap'; worker: number; message: string; token?: number }
   | { weirpool: 'error'; worker: number; message: string; stack?: string };
+
+/** What is wrong when a handler's number means different things to two workers. */
+export const DIFFERENT = 'the workers do not have the same handlers';
 
 /** Speaks to the page, from a worker. */
 export function say(message: Message, transfer: Transferable[] = []): void {

@@ -2,26 +2,35 @@
 // RangeError; an option that does not exist is a TypeError that names it.
 
 import { PoolError, show } from './errors.ts';
+import type { MapSettings } from './map.ts';
 import type { Mode } from './mode.ts';
 import { parallelism } from './node.ts';
 import { termsOf, type RetryPolicy } from './retry.ts';
-import type { BreakerOptions, CloseOptions, PoolOptions, PriorityName, RetryOptions, RunOptions } from './types.ts';
+import type {
+  BreakerOptions, CloseOptions, MapOptions, PoolOptions, PriorityName, RetryOptions, RunOptions, WorkerRange,
+} from './types.ts';
 
 /** Durations are at most this many ms (24 days): what a timer can hold. */
 export const MAX_DURATION = 2 ** 31 - 1;
 const MAX_CAPACITY = 4096;
 const MAX_WORKERS = 64;
 const MAX_CONCURRENCY = 64;
+/** How long an idle worker of a dynamic pool stays, in ms. Shorter, and it is started again and again: piscina warns of
+ * that for its 0 ms; poolifier takes 60 s. */
+const IDLE_TIMEOUT = 30_000;
 /** Tokens a second. */
 const MAX_RATE = 10_000_000;
 /** In ms. */
 const MAX_HORIZON = 3 * 24 * 3_600_000;
 const MAX_BACKOFF = 3_600_000;
 
+/** Between how many workers a pool may have. */
+export type Range = Required<WorkerRange>;
+
 /** Pool options with every default filled in; `Infinity` stands for none. */
 export interface Settings {
   mode: Mode | 'auto';
-  workers: number;
+  range: Range;
   concurrency: number;
   capacity: number;
   wait: boolean;
@@ -62,6 +71,8 @@ export interface JobSettings {
   totalTimeout: number;
   wait: boolean;
   submitTimeout: number;
+  /** Whoever gives it waits for results itself: `maxWaiting` is not meant for it. */
+  few: boolean;
 }
 
 export const PRIORITIES: Record<PriorityName, number> = { low: 0, normal: 1, high: 2, critical: 3 };
@@ -73,7 +84,7 @@ export function poolSettings(options: PoolOptions = {}): Settings {
     'startupTimeout',
   ]);
   const queue = object(given.queue ?? {}, 'queue', ['capacity', 'whenFull', 'maxWaiting', 'ageing', 'order', 'horizon']);
-  const workers = integer(given.workers, 'workers', 1, MAX_WORKERS) ?? defaultWorkers();
+  const range = rangeOf(given.workers === undefined ? defaultWorkers() : given.workers);
   const capacity = integer(queue.capacity, 'queue.capacity', 1, MAX_CAPACITY) ?? 1024;
   const ageing = queue.ageing === false ? undefined : (duration(queue.ageing, 'queue.ageing') ?? 1000);
   const rate = rateNumbers(given.rateLimit);
@@ -92,7 +103,7 @@ export function poolSettings(options: PoolOptions = {}): Settings {
   }
   const settings: Settings = {
     mode: choice(given.mode, 'mode', ['auto', 'threads', 'isolated', 'inline']) ?? 'auto',
-    workers,
+    range,
     concurrency: integer(given.concurrency, 'concurrency', 1, MAX_CONCURRENCY) ?? 1,
     capacity,
     wait: (choice(queue.whenFull, 'queue.whenFull', ['reject', 'wait']) ?? 'reject') === 'wait',
@@ -118,7 +129,7 @@ export function poolSettings(options: PoolOptions = {}): Settings {
   const maxInFlight = integer(given.maxInFlight, 'maxInFlight', 1, 2 ** 32 - 1);
   // The order that `pool_create` (wasm/src/api.rs) expects; -1 stands for none, times are in µs.
   settings.config = Float64Array.of(
-    capacity, workers, workers, ageing === undefined ? -1 : ageing * 1000, maxInFlight ?? -1,
+    capacity, 1, range.min, ageing === undefined ? -1 : ageing * 1000, maxInFlight ?? -1,
     ...rate, ...breaker, byDeadline ? horizon * 1000 : -1, countsSubmitTimeouts(given.breaker as PoolOptions['breaker']),
     ...retryNumbers(retry), ...budget(given.retry as PoolOptions['retry']),
   );
@@ -131,19 +142,44 @@ export function forMode(given: Settings, chosen: { mode: Mode; reason: string })
   if (mode === 'inline' && (given.killAfter !== Infinity || given.killGrace !== Infinity)) {
     throw new PoolError('ERR_UNSUPPORTED', `killAfter and killGrace need workers, and the pool runs inline: ${chosen.reason}`);
   }
-  const workers = mode === 'inline' ? 1 : given.workers;
   const concurrency = mode === 'isolated' ? given.concurrency : 1;
+  const range = inMode(given.range, { mode, concurrency, capacity: given.capacity });
   const config = given.config.slice();
   // Without threads of its own, the pool's jobs are handed out on the page.
-  if (mode !== 'threads') config[WORKERS] = 0;
-  config[LIMIT] = workers * concurrency;
-  return { ...given, ...chosen, workers, concurrency, config };
+  if (mode !== 'threads') config[THREADS] = 0;
+  config[LIMIT] = range.min * concurrency;
+  return { ...given, ...chosen, range, concurrency, config };
 }
-const WORKERS = 1;
+const THREADS = 1;
 const LIMIT = 2;
 /** Where the limits that may change lie in `config`. */
 export const MAX_IN_FLIGHT = 4;
 export const RATE = 5;
+
+/** What `resize` takes. */
+export function workerRange(workers: unknown, pool: PoolSettings): Range {
+  return inMode(rangeOf(workers), pool);
+}
+
+function rangeOf(workers: unknown): Range {
+  if (typeof workers !== 'object' || workers === null) {
+    const count = integer(workers, 'workers', 1, MAX_WORKERS) ?? missing('workers');
+    return { min: count, max: count, idleTimeout: IDLE_TIMEOUT };
+  }
+  const given = object(workers, 'workers', ['min', 'max', 'idleTimeout']);
+  const max = integer(given.max, 'workers.max', 1, MAX_WORKERS) ?? missing('workers.max');
+  const min = integer(given.min, 'workers.min', 1, max) ?? missing('workers.min');
+  return { min, max, idleTimeout: duration(given.idleTimeout, 'workers.idleTimeout') ?? IDLE_TIMEOUT };
+}
+
+function inMode(range: Range, { mode, concurrency, capacity }: Pick<PoolSettings, 'mode' | 'concurrency' | 'capacity'>): Range {
+  if (mode === 'inline') return { ...range, min: 1, max: 1 };
+  const most = Math.max(MAX_CAPACITY - capacity, MAX_WORKERS);
+  if (range.max * concurrency > most) {
+    throw new RangeError(`workers times concurrency must be at most ${most} beside a queue of ${capacity}`);
+  }
+  return range;
+}
 
 export function jobSettings(
   options: RunOptions,
@@ -171,6 +207,7 @@ export function jobSettings(
       given.totalTimeout === undefined ? pool.totalTimeout : limit(given.totalTimeout, 'totalTimeout'),
     wait: waits && (whenFull === undefined ? pool.wait : whenFull === 'wait'),
     submitTimeout: limit(given.submitTimeout, 'submitTimeout'),
+    few: false,
   };
 }
 const PRIORITY_NAMES = Object.keys(PRIORITIES) as PriorityName[];
@@ -183,6 +220,27 @@ export function closeSettings(options: CloseOptions = {}): Required<CloseOptions
   };
 }
 
+/** The options of `map`: its own, and those of its jobs. */
+export function mapSettings(options: MapOptions = {}, pool: PoolSettings): MapSettings & { job: JobSettings } {
+  const { ordered, concurrency, ...rest } = object(options, 'options') as MapOptions;
+  if ('whenFull' in rest) throw new TypeError('there is no option "whenFull": map waits for room');
+  if (ordered !== undefined && typeof ordered !== 'boolean') throw wrongType('ordered', 'true or false', ordered);
+  const job = jobSettings(rest, pool, true);
+  const running = pool.range.max * pool.concurrency;
+  return {
+    ordered: ordered ?? true,
+    // One job that waits for each that runs keeps the workers busy.
+    concurrency: integer(concurrency, 'concurrency', 1, MAX_CAPACITY) ?? running + Math.min(running, pool.capacity),
+    signal: job.signal,
+    job: { ...job, signal: undefined, wait: true, few: true },
+  };
+}
+
+/** What `sizeBelow` takes. */
+export function backlogSize(size: unknown): number {
+  return integer(size, 'size', 1, 2 ** 32) ?? missing('size');
+}
+
 /** The buffer of `results()`. */
 export function bufferSize(options: { buffer?: number } = {}): number {
   return integer(object(options, 'options', ['buffer']).buffer, 'buffer', 1, 2 ** 24) ?? 1024;
@@ -191,6 +249,15 @@ export function bufferSize(options: { buffer?: number } = {}): number {
 export function jobName(name: unknown): string {
   if (typeof name !== 'string') throw wrongType('job', 'the name of a job', name);
   return name;
+}
+
+/** The inputs of `map`. */
+export function iterable(inputs: unknown): Iterable<unknown> | AsyncIterable<unknown> {
+  const given = inputs as { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown } | null | undefined;
+  if (typeof given?.[Symbol.asyncIterator] !== 'function' && typeof given?.[Symbol.iterator] !== 'function') {
+    throw wrongType('inputs', 'an iterable or an async iterable', inputs);
+  }
+  return inputs as Iterable<unknown>;
 }
 
 function defaultWorkers(): number {
@@ -287,12 +354,12 @@ function breakerNumbers(given: unknown): number[] {
   ];
 }
 
-function object(given: unknown, name: string, known: string[]): Record<string, unknown> {
+function object(given: unknown, name: string, known?: string[]): Record<string, unknown> {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw wrongType(name, 'an object', given);
   }
   for (const key of Object.keys(given)) {
-    if (!known.includes(key)) {
+    if (known !== undefined && !known.includes(key)) {
       const path = name === 'options' ? key : `${name}.${key}`;
       throw new TypeError(`there is no option ${JSON.stringify(path)}`);
     }

@@ -7,7 +7,7 @@ export const Layout = {
   TOKENS: 2,
   COMPLETIONS: 3,
   DOORBELL: 4,
-  HALT: 5,
+  GENERATION: 5,
   WORKERS: 6,
   WORKER_STRIDE: 7,
   BUILT_INS: 8,

@@ -15,14 +15,14 @@ export function collect(engine: Engine): PoolStats {
   const waiting = engine.admission.waiting;
   stats['submitted'] = stats['submitted']! + waiting;
   return {
-    limit: settings.workers * settings.concurrency,
+    limit: engine.executor.count * settings.concurrency,
     capacity: settings.capacity,
     ...stats,
     ...times,
     mode: settings.mode,
     waiting,
     activeWorkers: workers.filter((worker) => worker.state === 'busy').length,
-    utilization: workers.filter((worker) => worker.state === 'busy').length / workers.length,
+    utilization: workers.filter((worker) => worker.state === 'busy').length / Math.max(workers.length, 1),
     memoryBytes: instance.memory.buffer.byteLength,
     bufferBytes: instance.held,
     breaker: { ...breaker, state: settings.hasBreaker ? BREAKER_STATES[breaker['state']!]! : 'disabled' },

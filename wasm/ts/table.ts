@@ -20,7 +20,7 @@ export class Table {
   readonly doorbell: number;
   /** The list of jobs that have to wait. */
   readonly delayed: number;
-  readonly halt: number;
+  readonly generation: number;
   readonly workers: number;
   readonly workerStride: number;
   /** What outlives the memory. */
@@ -48,7 +48,7 @@ export class Table {
     this.completions = layout[Layout.COMPLETIONS]! >>> 2;
     this.doorbell = layout[Layout.DOORBELL]! >>> 2;
     this.delayed = layout[Layout.DELAYED]! >>> 2;
-    this.halt = layout[Layout.HALT]! >>> 2;
+    this.generation = layout[Layout.GENERATION]! >>> 2;
     this.workers = layout[Layout.WORKERS]! >>> 2;
     this.workerStride = layout[Layout.WORKER_STRIDE]! >>> 2;
     this.ledger = new Uint8Array(buffer, address, length);

@@ -13,7 +13,7 @@ import { DataError, decode, encode, isThenable, kindOf, utf8, writeAscii } from 
 import * as glue from './wasm.js';
 
 export function enterThreads(
-  { memory, receiver, pool, origin }: Shared,
+  { memory, pool, origin }: Shared,
   worker: number,
   handlers: ReadonlyMap<string, Handler>,
   exports: glue.Exports,
@@ -21,7 +21,7 @@ export function enterThreads(
   const call = caller(memory, pool, worker, origin, [...handlers.values()]);
   say({ weirpool: 'ready', worker, handlers: [...handlers.keys()] });
   try {
-    glue.worker_enter(receiver, pool, worker, origin, call);
+    glue.worker_enter(pool, worker, origin, call);
     // Frees this thread's stack: nothing may run on it afterwards.
     exports.__wbindgen_thread_destroy();
     say({ weirpool: 'exit', worker });

@@ -106,6 +106,16 @@ export interface RetryOptions {
   budget?: number | false;
 }
 
+/** How `map` runs its jobs. */
+export interface MapOptions extends Omit<RunOptions, 'whenFull'> {
+  /** Whether results come in the order of their inputs, not as they end: `true`. */
+  ordered?: boolean;
+  /** The most inputs that are read and whose results are not taken: twice as many as can run at once. */
+  concurrency?: number;
+  /** Ends the iteration, which then rejects with `signal.reason`. */
+  signal?: AbortSignal;
+}
+
 /** When the breaker opens and closes; `false` turns a condition off. */
 export interface BreakerOptions {
   /** Opens after this many failures in a row: 5. */
@@ -131,12 +141,21 @@ export interface BreakerOptions {
   countSubmitTimeouts?: boolean;
 }
 
+/** A pool that grows while jobs wait and every worker is busy, and shrinks while workers are idle. */
+export interface WorkerRange {
+  /** It starts with so many. */
+  min: number;
+  max: number;
+  /** A worker that has had no job for so long is let go: 30 s; it may be a quarter longer. */
+  idleTimeout?: number;
+}
+
 /** How a pool is made. */
 export interface PoolOptions {
   /** Where jobs run: `'auto'`, the best that the page allows, unless given. */
   mode?: Mode | 'auto';
-  /** How many workers: `max(1, min(hardwareConcurrency − 1, 16))`; at most 64. */
-  workers?: number;
+  /** How many workers: `max(1, min(hardwareConcurrency − 1, 16))`; at most 64. With a range, as many as there is work for. */
+  workers?: number | WorkerRange;
   /** How many jobs an isolated worker runs at once, for asynchronous handlers: 1; at most 64. */
   concurrency?: number;
   queue?: {

@@ -21,8 +21,18 @@ export function handler_names(): string;
 export function pool_create(config: Float64Array): number;
 /** The order is that of `Layout` in record.ts. */
 export function pool_layout(pool: number): Uint32Array;
-/** Returns the address that the workers enter by. */
-export function pool_start(pool: number): number;
+/** Builds threads that are not in charge yet: workers that enter from now on become these. */
+export function threads_build(pool: number, threads: number): void;
+/** Lets more workers become the threads that were built last. */
+export function threads_open(pool: number, workers: number): void;
+/** Takes back what `threads_build` did, if those are not in charge yet; their workers leave. */
+export function threads_discard(pool: number): void;
+/** Puts threads that were built in charge; those before go when their jobs have ended. With `atRest`, only if none runs one. */
+export function threads_switch(pool: number, workers: number, atRest: boolean): boolean;
+/** Lets so many workers of the threads in charge (0 without threads) and so many jobs run at once. */
+export function pool_resize(pool: number, workers: number, limit: number): void;
+/** Wakes as many threads as there is work for. */
+export function wake(pool: number): void;
 export function pool_stop(pool: number): void;
 /** False while a worker is inside. */
 export function pool_free(pool: number): boolean;
@@ -81,7 +91,6 @@ export function solo_run(
 export function solo_clear(): void;
 
 export function worker_enter(
-  entrance: number,
   pool: number,
   worker: number,
   origin: number,

@@ -3,7 +3,7 @@
 import { describeError } from './errors.ts';
 import { collect } from './handlers.ts';
 import { enterIsolated } from './isolated-worker.ts';
-import { say, type Init } from './messages.ts';
+import { DIFFERENT, say, type Init } from './messages.ts';
 import { port } from './node.ts';
 import { enterThreads } from './threads-worker.ts';
 import * as glue from './wasm.js';
@@ -39,9 +39,10 @@ export function serve(handlers: Readonly<Record<string, unknown>> = {}): void {
   void received.then((init) => enter(init, handlers));
 }
 
-async function enter({ worker, module, jobs, shared }: Init, given: Readonly<Record<string, unknown>>): Promise<void> {
+async function enter({ worker, module, jobs, expected, shared }: Init, given: Readonly<Record<string, unknown>>): Promise<void> {
   try {
     const handlers = await collect(given, 'serve()', jobs);
+    if (expected !== undefined && expected.join() !== [...handlers.keys()].join()) throw new TypeError(DIFFERENT);
     const exports = glue.initSync(shared === undefined ? { module } : { module, memory: shared.memory });
     if (shared === undefined) enterIsolated(worker, handlers);
     else enterThreads(shared, worker, handlers, exports);

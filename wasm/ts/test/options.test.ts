@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { closeSettings, jobSettings, poolSettings } from '../options.ts';
+import {
+  backlogSize, closeSettings, forMode, iterable, jobSettings, mapSettings, poolSettings, workerRange,
+} from '../options.ts';
 import type { PoolOptions, RunOptions } from '../types.ts';
 
 const pool: [unknown, 'TypeError' | 'RangeError'][] = [
@@ -21,7 +23,15 @@ const pool: [unknown, 'TypeError' | 'RangeError'][] = [
   [{ mode: 1 }, 'TypeError'],
   [{ mode: 'thread' }, 'RangeError'],
   [{ workers: '4' }, 'TypeError'],
-  [{ workers: { min: 1, max: 2 } }, 'TypeError'],
+  [{ workers: null }, 'TypeError'],
+  [{ workers: [1, 2] }, 'TypeError'],
+  [{ workers: { min: 1 } }, 'TypeError'],
+  [{ workers: { max: 2 } }, 'TypeError'],
+  [{ workers: { min: 0, max: 2 } }, 'RangeError'],
+  [{ workers: { min: 3, max: 2 } }, 'RangeError'],
+  [{ workers: { min: 1, max: 65 } }, 'RangeError'],
+  [{ workers: { min: 1, max: 2, idleTimeout: 0 } }, 'RangeError'],
+  [{ workers: { min: 1, max: 2, idle: 5 } }, 'TypeError'],
   [{ workers: 0 }, 'RangeError'],
   [{ workers: 65 }, 'RangeError'],
   [{ workers: 1.5 }, 'RangeError'],
@@ -92,6 +102,34 @@ test('wrong job options are refused by kind', () => {
   assert.equal(closeSettings({ deadline: 0 }).deadline, 0);
 });
 
+test('wrong options of map, sizeBelow and resize are refused by kind', () => {
+  const settings = forMode(poolSettings({ workers: 3, concurrency: 4, queue: { capacity: 4000 } }), { mode: 'isolated', reason: '' });
+  const bad: [() => unknown, 'TypeError' | 'RangeError'][] = [
+    [() => mapSettings(null as never, settings), 'TypeError'],
+    [() => mapSettings({ ordered: 'no' as never }, settings), 'TypeError'],
+    [() => mapSettings({ concurrency: 0 }, settings), 'RangeError'],
+    [() => mapSettings({ concurrency: 1.5 }, settings), 'RangeError'],
+    [() => mapSettings({ whenFull: 'reject' } as never, settings), 'TypeError'],
+    [() => mapSettings({ timeout: -1 }, settings), 'RangeError'],
+    [() => iterable(5), 'TypeError'],
+    [() => iterable(undefined), 'TypeError'],
+    [() => backlogSize(undefined), 'TypeError'],
+    [() => backlogSize(0), 'RangeError'],
+    [() => workerRange(undefined, settings), 'TypeError'],
+    [() => workerRange('2', settings), 'TypeError'],
+    [() => workerRange(0, settings), 'RangeError'],
+    [() => workerRange({ min: 2 }, settings), 'TypeError'],
+    [() => workerRange({ min: 2, max: 1 }, settings), 'RangeError'],
+    // 25 workers with 4 jobs each do not fit beside a queue of 4000.
+    [() => workerRange(25, settings), 'RangeError'],
+  ];
+  for (const [call, name] of bad) assert.throws(call, { name }, String(call));
+  assert.deepEqual(workerRange(24, settings), { min: 24, max: 24, idleTimeout: 30_000 });
+  assert.equal(mapSettings({}, settings).concurrency, 24);
+  assert.equal(mapSettings({}, { ...settings, capacity: 2 }).concurrency, 14);
+  assert.deepEqual(workerRange({ min: 2, max: 5 }, { ...settings, mode: 'inline' }), { min: 1, max: 1, idleTimeout: 30_000 });
+});
+
 test('defaults are those of the documentation', () => {
   const settings = poolSettings({ workers: 3, breaker: true, rateLimit: { limit: 10, interval: 1000 } });
   assert.equal(settings.capacity, 1024);
@@ -100,7 +138,7 @@ test('defaults are those of the documentation', () => {
   assert.deepEqual(
     [...settings.config],
     [
-      1024, 3, 3, 1e6, -1, 10, 1e6, 10, 1, 5, 50, 20, 10, -1, -1, 10e6, 60e6, 3, 30e6,
+      1024, 1, 3, 1e6, -1, 10, 1e6, 10, 1, 5, 50, 20, 10, -1, -1, 10e6, 60e6, 3, 30e6,
       -1, 0, 0, 0, 0, 0, 0, 0, 20, 10,
     ],
   );
