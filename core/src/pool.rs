@@ -87,8 +87,8 @@ pub use crate::{
     retry::{Allowance, Policy},
 };
 
-/// A bounded job pool. It holds jobs of type `T` in `SLOTS` slots, runs nothing itself and never blocks. It has breakers for
-/// `KINDS` kinds of jobs, from 0 to 127.
+/// A bounded job pool. It holds jobs of type `T` in `SLOTS` slots, runs nothing itself and never blocks. Beside a
+/// [`Breaker`](crate::breaker::Breaker) of its own it has one for each of `KINDS` kinds of jobs, 0 to 127.
 ///
 /// Callers [`submit`](Self::submit) jobs; workers [`take`](Self::take) them, run them in whatever way they like and
 /// [`finish`](Self::finish) them; somebody calls [`poll`](Self::poll) when time-outs are due. All of it through `&self`
