@@ -159,7 +159,7 @@ export class Admission {
   /** Lets a task wait for its admission. */
   #queueUp(task: Task): Refusing | undefined {
     const { settings } = this.#engine;
-    if (this.#carrying === 0 && !task.extra!.settings.few && this.waiting >= settings.maxWaiting) {
+    if (this.#carrying === 0 && !task.extra!.settings.bounded && this.waiting >= settings.maxWaiting) {
       this.#engine.corrections.submitted++;
       this.#engine.corrections.refusedFull++;
       this.dropExtra(task);
@@ -191,7 +191,7 @@ export class Admission {
   addExtra(task: Task, kind: number, data: Encoded, given: JobSettings | undefined): void {
     const { timeout, queueTimeout, totalTimeout, wait } = this.#engine.settings;
     const settings = given ?? {
-      priority: 1, signal: undefined, timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity, few: false,
+      priority: 1, signal: undefined, timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity, bounded: false,
     };
     const extra: Extra = {
       settings, kind, data, since: now(), onAbort: undefined, timer: undefined, loaded: undefined, adopted: undefined,
