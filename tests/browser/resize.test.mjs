@@ -209,6 +209,28 @@ test('workers that cannot be started leave the pool as it was', WORKERS, async (
   lawful(result);
 });
 
+test('a busy pool that cannot have new workers does not shrink either, and says so', { modes: ['threads'] }, async (page) => {
+  const result = await page.evaluate(async () => {
+    let broken = false;
+    const createWorker = () => {
+      if (broken) throw new Error('no more workers');
+      return moduleWorker('/own-worker.js')();
+    };
+    const pool = await Pool.create({ workers: 3, createWorker });
+    const busy = await occupy(pool, 1);
+    broken = true;
+    const shrunk = await outcome(pool.resize(2));
+    const limit = pool.stats().limit;
+    await busy.release();
+    await until(() => pool.stats().workers.every(({ state }) => state === 'idle'));
+    // At rest none is needed.
+    await within(pool.resize(2));
+    return { shrunk, limit, after: pool.stats().limit, values: await within(Promise.all([1, 2, 3].map((n) => pool.run('echo', n)))), report: await within(pool.close()) };
+  });
+  assert.equal(result.shrunk.error?.code, 'ERR_WORKER_LOAD');
+  assert.deepEqual([result.limit, result.after, result.values, result.report.clean], [3, 2, [1, 2, 3], true]);
+});
+
 test('a worker with other handlers is not let in', WORKERS, async (page) => {
   const result = await page.evaluate(async () => {
     let made = 0;

@@ -163,7 +163,7 @@ export class Admission {
   /** Lets a task wait for its admission. */
   #queueUp(task: Task): Refusing | undefined {
     const { settings } = this.#engine;
-    if (this.#carrying === 0 && !task.extra!.settings.few && this.waiting >= settings.maxWaiting) {
+    if (this.#carrying === 0 && !task.extra!.settings.bounded && this.waiting >= settings.maxWaiting) {
       this.#engine.corrections.submitted++;
       this.#engine.corrections.refusedFull++;
       this.dropExtra(task);
@@ -196,7 +196,7 @@ export class Admission {
     const { timeout, queueTimeout, totalTimeout, wait } = this.#engine.settings;
     const settings = given ?? {
       terms: this.#usualTerms, backoff: 0, maxBackoff: 0, signal: undefined,
-      timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity, few: false,
+      timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity, bounded: false,
     };
     const extra: Extra = {
       settings, kind, data, since: now(), onAbort: undefined, timer: undefined, loaded: undefined, adopted: undefined,

@@ -88,18 +88,11 @@ export class Isolated implements Executor {
   resize(): void {
     if (this.#over || this.#leaving !== undefined) return;
     const { staff } = this.#engine;
-    // Those on their way out stay, if they are wanted again.
-    const staying = [...this.#seats].filter(([, seat]) => !seat.leaving);
-    const leaving = [...this.#seats].filter(([, seat]) => seat.leaving);
-    for (const [, seat] of leaving.slice(0, Math.max(staff.size - staying.length, 0))) {
-      seat.leaving = false;
-      staying.push([-1, seat]);
-    }
-    if (staying.length < staff.size) void this.#hire(staff.size - staying.length);
-    // Those go that have not started, then those with the fewest jobs.
-    const weight = ({ state, jobs }: Seat) => (state === 'starting' ? -1 : jobs.size);
-    staying.sort(([, a], [, b]) => weight(a) - weight(b));
-    for (const [, seat] of staying.slice(0, Math.max(staying.length - staff.size, 0))) seat.leaving = true;
+    // Those go first that are on their way out, then those that have not started, then those with the fewest jobs.
+    const worth = ({ leaving, state, jobs }: Seat) => (leaving ? -2 : state === 'starting' ? -1 : jobs.size);
+    const seats = [...this.#seats.values()].sort((a, b) => worth(b) - worth(a));
+    seats.forEach((seat, place) => (seat.leaving = place >= staff.size));
+    if (seats.length < staff.size) void this.#hire(staff.size - seats.length);
     for (const worker of this.#seats.keys()) this.#dismissIdle(worker);
     this.#enforce();
     this.wake();
@@ -305,6 +298,7 @@ export class Isolated implements Executor {
 
   async #hire(count: number): Promise<void> {
     const hires: number[] = [];
+    const { size } = this.#engine.staff;
     const { started, error } = await this.#crew.hire(count, (id) => {
       hires.push(id);
       this.#seats.set(id, newSeat());
@@ -316,7 +310,7 @@ export class Isolated implements Executor {
         this.#seats.delete(id);
         this.#crew.dismiss(id);
       }
-      this.#engine.staff.failed([...this.#seats.values()].filter(({ leaving }) => !leaving).length, error);
+      this.#engine.staff.failed(size, this.count, error);
     }
     this.#engine.staff.look();
   }

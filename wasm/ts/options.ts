@@ -71,8 +71,8 @@ export interface JobSettings {
   totalTimeout: number;
   wait: boolean;
   submitTimeout: number;
-  /** Whoever gives it waits for results itself: `maxWaiting` is not meant for it. */
-  few: boolean;
+  /** Whoever gives it bounds how many of its jobs wait: `maxWaiting` does not hold for it. */
+  bounded: boolean;
 }
 
 export const PRIORITIES: Record<PriorityName, number> = { low: 0, normal: 1, high: 2, critical: 3 };
@@ -207,7 +207,7 @@ export function jobSettings(
       given.totalTimeout === undefined ? pool.totalTimeout : limit(given.totalTimeout, 'totalTimeout'),
     wait: waits && (whenFull === undefined ? pool.wait : whenFull === 'wait'),
     submitTimeout: limit(given.submitTimeout, 'submitTimeout'),
-    few: false,
+    bounded: false,
   };
 }
 const PRIORITY_NAMES = Object.keys(PRIORITIES) as PriorityName[];
@@ -232,7 +232,7 @@ export function mapSettings(options: MapOptions = {}, pool: PoolSettings): MapSe
     // One job that waits for each that runs keeps the workers busy.
     concurrency: integer(concurrency, 'concurrency', 1, MAX_CAPACITY) ?? running + Math.min(running, pool.capacity),
     signal: job.signal,
-    job: { ...job, signal: undefined, wait: true, few: true },
+    job: { ...job, signal: undefined, wait: true, bounded: true },
   };
 }
 

@@ -42,6 +42,8 @@ export class Staff {
     const { closed } = this.#engine;
     if (closed !== undefined) return Promise.reject(closed);
     this.#range = range;
+    clearTimeout(this.#decline);
+    this.#decline = undefined;
     this.#set(Math.min(Math.max(this.size, range.min), range.max));
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
@@ -55,12 +57,12 @@ export class Staff {
     for (const { resolve } of this.#waiting.splice(0)) resolve();
   }
 
-  /** No more than `size` workers could be had. */
-  failed(size: number, error: unknown): void {
-    // Or they are not wanted any more.
-    if (this.size <= size) return;
+  /** Of the `wanted` workers some could not be started: there are `size`. */
+  failed(wanted: number, size: number, error: unknown): void {
+    // Or another number is wanted by now.
+    if (this.size !== wanted) return;
     const { min, max } = this.#range;
-    this.#range = { ...this.#range, min: Math.min(min, size), max: min === max ? size : max };
+    this.#range = { ...this.#range, min: min === max ? size : Math.min(min, size), max: min === max ? size : Math.max(max, size) };
     this.#set(size);
     if (this.grows) this.#growSoon(RETRY);
     for (const { reject } of this.#waiting.splice(0)) reject(error);

@@ -217,6 +217,8 @@ export class Threads implements Executor {
 
   /** Starts workers, and goes on with those that run; when some do not, the pool grows no more by itself. */
   async #hire(count: number, goOn: (started: number) => void): Promise<void> {
+    const { staff } = this.#engine;
+    const { size } = staff;
     const { started, error } = await this.#crew!.hire(count);
     if (this.#isLost) return;
     goOn(started.length);
@@ -224,7 +226,7 @@ export class Threads implements Executor {
     // Whoever is late finds no place.
     glue.threads_discard(this.#table.pool);
     this.#built = this.#size;
-    this.#engine.staff.failed(this.#size, error);
+    staff.failed(size, this.#size, error);
   }
 
   #build(threads: number): void {
@@ -251,7 +253,7 @@ export class Threads implements Executor {
 
   /** A job may have ended on a thread that takes no more: its place is for a thread in charge, which does not hear of it. */
   #wakeNewest(): void {
-    if (this.#isLost || this.#crew!.size <= this.#size) return;
+    if (this.#isLost || this.size <= this.#size) return;
     try {
       glue.wake(this.#table.pool);
     } catch (error) {

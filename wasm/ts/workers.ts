@@ -54,17 +54,14 @@ export class Crew {
     return this.#handlers!;
   }
 
-  /** Starts more workers. Calls `starting` with the number of each. */
+  /** Starts more workers, and waits until each runs or has failed to. Calls `starting` with the number of each. */
   async hire(count: number, starting = (_: number) => {}): Promise<Hired> {
-    const ids = Array.from({ length: count }, () => {
+    const hired: Hired = { started: [], error: undefined };
+    await Promise.all(Array.from({ length: count }, () => {
       const id = this.#free();
       starting(id);
-      return { id, ready: this.#hire(id) };
-    });
-    const hired: Hired = { started: [], error: undefined };
-    for (const { id, ready } of ids) {
-      await ready.then(() => hired.started.push(id), (error: unknown) => (hired.error ??= error));
-    }
+      return this.#hire(id).then(() => hired.started.push(id), (error: unknown) => (hired.error ??= error));
+    }));
     return hired;
   }
 
