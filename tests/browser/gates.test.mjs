@@ -279,3 +279,186 @@ test('a value nested too deeply for JSON is ERR_DATA; where JSON takes it, it tr
   assert.equal(result.after.value, 'fine');
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });
+
+test('the rate limit changes while the pool works', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, rateLimit: { limit: 2, interval: 3_600_000 } });
+    const { rateLimit } = pool;
+    const numbers = () => [rateLimit.limit, rateLimit.interval, rateLimit.burst];
+    const taken = async (count) => {
+      const all = await Promise.all(Array.from({ length: count }, () => outcome(pool.run('echo', 1))));
+      return all.filter(({ ok }) => ok).length;
+    };
+    const seen = [numbers(), await taken(5)];
+    rateLimit.set({ limit: 10, interval: 3_600_000, burst: 6 });
+    // Two tokens are owed still.
+    seen.push(numbers(), await taken(10));
+    rateLimit.set(false);
+    seen.push(numbers().map(String), await taken(50));
+    const wrong = [{ limit: 0, interval: 1 }, { limit: 1 }, { limit: 1, interval: 1, most: 1 }, { limit: 1, interval: 2 ** 31 - 1 }];
+    const errors = wrong.map((options) => {
+      try {
+        rateLimit.set(options);
+      } catch (error) {
+        return error.name;
+      }
+    });
+    return { seen, errors, after: numbers().map(String), open: await taken(5) };
+  });
+  assert.deepEqual(result.seen, [[2, 3_600_000, 2], 2, [10, 3_600_000, 6], 4, ['Infinity', '0', '0'], 50]);
+  assert.deepEqual(result.errors, ['RangeError', 'TypeError', 'TypeError', 'RangeError']);
+  assert.deepEqual([result.after[0], result.open], ['Infinity', 5], 'a wrong limit changes nothing');
+});
+
+test('the limit of jobs in flight changes while the pool works, and lets those in that wait', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, maxInFlight: 1 });
+    const seen = [pool.maxInFlight];
+    const busy = await occupy(pool, 1);
+    const refused = await outcome(pool.run('echo', 1));
+    const waits = pool.run('echo', 2, { whenFull: 'wait' });
+    const before = waits.state;
+    pool.maxInFlight = 2;
+    await until(() => waits.state === 'queued');
+    seen.push(pool.maxInFlight);
+    pool.maxInFlight = Infinity;
+    seen.push(String(pool.maxInFlight));
+    const many = Array.from({ length: 100 }, (_, i) => pool.run('echo', i));
+    await busy.release();
+    await within(Promise.all(many));
+    const errors = [0, 1.5, '2', undefined].map((value) => {
+      try {
+        pool.maxInFlight = value;
+      } catch (error) {
+        return error.name;
+      }
+    });
+    return { refused, before, value: await within(waits), seen, errors };
+  });
+  assert.equal(result.refused.error.code, 'ERR_IN_FLIGHT_LIMIT');
+  assert.deepEqual([result.before, result.value], ['waiting', 2]);
+  assert.deepEqual(result.seen, [1, 2, 'Infinity']);
+  assert.deepEqual(result.errors, ['RangeError', 'RangeError', 'TypeError', 'TypeError']);
+});
+
+test('changed gates survive a reset', { expectProblems: /unreachable|RuntimeError|trap/i, modes: ['threads', 'inline'] }, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, rateLimit: { limit: 100, interval: 3_600_000 }, maxInFlight: 50 });
+    pool.rateLimit.set({ limit: 3, interval: 3_600_000 });
+    pool.maxInFlight = 2;
+    await outcome(pool.run('simulate', { duration: 0, outcome: 'trap' }));
+    await until(() => pool.stats().resets === 1);
+    const codes = [];
+    for (let i = 0; i < 3; i++) codes.push((await outcome(pool.run('echo', i))).error?.code ?? 'ok');
+    return { codes, limit: pool.rateLimit.limit, maxInFlight: pool.maxInFlight };
+  });
+  assert.deepEqual(result, { codes: ['ok', 'ok', 'ERR_RATE_LIMITED'], limit: 3, maxInFlight: 2 });
+});
+
+test('the breaker tells what happened to it, and can be switched off', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const start = performance.now();
+    const pool = await Pool.create({ workers: 1, breaker: { consecutive: 2, pause: 50, probes: 1 } });
+    const fail = () => outcome(pool.run('simulate', { duration: 0, outcome: 'error' }));
+    const empty = pool.breaker.log;
+    await fail();
+    await fail();
+    await until(() => pool.breaker.state === 'half-open');
+    await outcome(pool.run('echo', 1));
+    pool.breaker.trip();
+    pool.breaker.disable();
+    for (let i = 0; i < 5; i++) await fail();
+    const { state } = pool.breaker;
+    pool.breaker.reset();
+    const { log } = pool.breaker;
+    const { breaker } = pool.stats();
+    await pool.close();
+    const without = await Pool.create({ workers: 1 });
+    const errors = ['trip', 'reset', 'disable'].map((name) => {
+      try {
+        without.breaker[name]();
+      } catch (error) {
+        return error.name;
+      }
+    });
+    return { empty, state, log, breaker, end: performance.now(), start, closed: pool.breaker.log, without: [without.breaker.state, without.breaker.log], errors };
+  });
+  assert.deepEqual(result.empty, []);
+  assert.equal(result.state, 'disabled');
+  assert.deepEqual(
+    result.log.map(({ from, to, cause }) => [from, to, cause]),
+    [
+      ['closed', 'open', 'consecutive'], ['open', 'half-open', 'pause-over'], ['half-open', 'closed', 'probes-succeeded'],
+      ['closed', 'forced-open', 'tripped'], ['forced-open', 'disabled', 'disabled'], ['disabled', 'closed', 'reset'],
+    ],
+  );
+  result.log.forEach(({ at, generation }, i) => {
+    assert.ok(at >= (result.log[i - 1]?.at ?? result.start) && at <= result.end, 'in order, on the page\'s clock');
+    assert.equal(generation, i + 1);
+  });
+  assert.deepEqual(
+    [result.breaker.state, result.breaker.opened, result.breaker.generation, result.breaker.failureRate, result.breaker.stale],
+    ['closed', 2, 6, 0, 0],
+  );
+  assert.deepEqual(result.closed, result.log, 'also once the pool is closed');
+  assert.deepEqual(result.without, ['disabled', []]);
+  assert.deepEqual(result.errors, Array(3).fill('TypeError'));
+});
+
+test('inside a priority the earliest deadline goes first, as far as the horizon', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const run = async (queue) => {
+      const pool = await Pool.create({ workers: 1, queue });
+      pool.pause();
+      const order = [];
+      const jobs = [
+        ['whenever', {}], ['late', { totalTimeout: 50_000 }], ['soon', { totalTimeout: 20_000 }],
+        ['far', { totalTimeout: 600_000 }], ['first', { priority: 'critical' }],
+      ].map(([name, options]) => pool.run('echo', name, options).then((value) => order.push(value)));
+      pool.resume();
+      await within(Promise.all(jobs));
+      await pool.close();
+      return order;
+    };
+    return [await run({ ageing: false }), await run({ ageing: false, order: 'deadline' }), await run({ ageing: false, order: 'deadline', horizon: 10_000 })];
+  });
+  assert.deepEqual(result[0], ['first', 'whenever', 'late', 'soon', 'far']);
+  assert.deepEqual(result[1], ['first', 'soon', 'late', 'whenever', 'far'], 'past the horizon in their order');
+  assert.deepEqual(result[2], ['first', 'whenever', 'late', 'soon', 'far'], 'all are past a short horizon');
+});
+
+test('time-outs of submissions count for the breaker when asked', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const run = async (countSubmitTimeouts) => {
+      const pool = await Pool.create({ workers: 1, queue: { capacity: 1, whenFull: 'wait' }, breaker: { consecutive: 2, countSubmitTimeouts } });
+      const busy = await occupy(pool, 1);
+      const queued = outcome(pool.run('echo', 1));
+      const late = await Promise.all([1, 2].map(() => outcome(pool.run('echo', 2, { submitTimeout: 20 }))));
+      const { state } = pool.breaker;
+      await busy.release();
+      await queued;
+      await pool.close();
+      return [state, ...late.map(({ error }) => error.phase)];
+    };
+    return [await run(true), await run(false)];
+  });
+  assert.deepEqual(result, [['open', 'submit', 'submit'], ['closed', 'submit', 'submit']]);
+});
+
+test('the metrics come as text for Prometheus and for people', {}, async (page) => {
+  const { text, report, stats } = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, retry: { attempts: 2, backoff: 1 } });
+    await outcome(pool.run('simulate', { duration: 0, outcome: 'error' }));
+    await within(pool.run('echo', 1));
+    await pool.close();
+    return { text: pool.prometheus(), report: pool.report(), stats: pool.stats() };
+  });
+  const value = (name) => Number(new RegExp(`^weirpool_${name} (.*)$`, 'm').exec(text)?.[1]);
+  assert.deepEqual(
+    [value('accepted_total'), value('failed_total'), value('retried_total'), value('started_total'), value('run_seconds_count')],
+    [2, 1, 1, 3, 3],
+  );
+  assert.equal(value('memory_bytes'), stats.memoryBytes);
+  assert.match(report, /^retried +1$/m);
+  assert.match(report, /^queued +0 of 1024 \(delayed 0\)$/m);
+});

@@ -192,10 +192,20 @@ test('closing ends delayed jobs, or lets them have their attempts', {}, async (p
       const report = await within(pool.close({ mode }));
       return { end: await end, aborted: report.aborted, clean: report.clean, sums: law(pool.stats()) };
     };
-    return [await close('abort', 600_000), await close('cancel-queued', 600_000), await close('drain', 50)];
+    // Of one that runs when the pool closes there is no other attempt.
+    const pool = await Pool.create({ workers: 1, retry: { backoff: 600_000, maxBackoff: 600_000 } });
+    const job = pool.run('simulate', { duration: 200, outcome: 'error' });
+    const late = outcome(job);
+    if (mode !== 'inline') await until(() => job.state === 'running');
+    const { aborted, clean } = await within(pool.close({ mode: 'cancel-queued' }));
+    return [
+      await close('abort', 600_000), await close('cancel-queued', 600_000), { end: await late, aborted, clean, sums: law(pool.stats()) },
+      await close('drain', 50),
+    ];
   });
-  for (const { end, aborted } of result.slice(0, 2)) assert.deepEqual([end.error.code, aborted], ['ERR_POOL_CLOSED', 1]);
-  assert.deepEqual([result[2].end.value, result[2].aborted, result[2].clean], [{ attempt: 2 }, 0, true]);
+  for (const { end, aborted } of result.slice(0, 3)) assert.deepEqual([end.error.code, aborted], ['ERR_POOL_CLOSED', 1]);
+  assert.equal(result[2].clean, true);
+  assert.deepEqual([result[3].end.value, result[3].aborted, result[3].clean], [{ attempt: 2 }, 0, true]);
   for (const { sums } of result) assertLaw(sums);
 });
 

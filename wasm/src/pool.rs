@@ -365,47 +365,39 @@ impl SharedPool {
 
     /// Ends an attempt. The caller holds the token, and gives it up.
     pub fn finish(&self, running: Running<Token>, outcome: Outcome, now: Instant) {
-        let token = *running.job();
-        let record = &self.records[token as usize];
-        let attempt = running.attempt();
-        // SAFETY: the caller holds the token.
-        let may_follow = || unsafe { record.fields() }.terms.may_follow(attempt);
-        if outcome != Outcome::Success && may_follow() {
-            return self.finish_or_retry(running, outcome, now);
-        }
-        match self.core.finish(running, outcome, now) {
-            Finish::Settled(completion) => self.settle(completion),
-            Finish::Stale(token) => self.release(token),
-            Finish::Retry { .. } => unreachable!("it was the last attempt"),
-        }
-    }
-
-    /// As `finish`, of an attempt that another one may follow: the record is made ready for that before the core decides.
-    #[cold]
-    fn finish_or_retry(&self, running: Running<Token>, outcome: Outcome, now: Instant) {
         let record = &self.records[*running.job() as usize];
         let (handle, attempt) = (running.handle(), running.attempt());
-        // SAFETY: the caller of `finish` holds the token.
-        let (code, output) = unsafe { (record.fields().outcome, record.take_output()) };
-        record.set_phase(Phase::Queued);
+        // SAFETY: the caller holds the token.
+        let failed = if outcome != Outcome::Success
+            && unsafe { record.fields() }.terms.may_follow(attempt)
+        {
+            // The record is made ready for another attempt before the core decides: afterwards it may be anybody's.
+            record.set_phase(Phase::Queued);
+            // SAFETY: as above.
+            let (outcome, output) = unsafe { (record.fields().outcome, record.take_output()) };
+            Some(Failed {
+                attempt,
+                outcome,
+                output,
+            })
+        } else {
+            None
+        };
         match self.core.finish(running, outcome, now) {
             Finish::Settled(completion) => {
-                // SAFETY: settled, the token is still ours.
-                unsafe { record.put_output(output) };
+                if let Some(failed) = failed {
+                    // SAFETY: settled, the token is still ours.
+                    unsafe { record.put_output(failed.output) };
+                }
                 self.settle(completion);
             }
             Finish::Stale(token) => {
-                output.free();
+                if let Some(failed) = failed {
+                    failed.output.free();
+                }
                 self.release(token);
             }
-            Finish::Retry { at } => {
-                let failed = Failed {
-                    attempt,
-                    outcome: code,
-                    output,
-                };
-                self.delayed(handle, at, Some(failed));
-            }
+            Finish::Retry { at } => self.delayed(handle, at, failed),
         }
     }
 

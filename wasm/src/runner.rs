@@ -78,7 +78,6 @@ fn run_job(
     if !record.start() {
         return None;
     }
-    state.begin(token, now);
     let deadline = running
         .deadline()
         .map_or(f64::INFINITY, |at| at.as_micros() as f64);
@@ -88,6 +87,8 @@ fn run_job(
         record.begin(&running, now);
         record.fields().terms.is_lenient(attempt)
     };
+    // After the record, where the page looks up when the time of the job that it sees here is up.
+    state.begin(token, now);
     let job = state.done.load(Ordering::Relaxed);
     let context = Context {
         cancelled: &|| {

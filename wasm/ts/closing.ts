@@ -22,7 +22,12 @@ export async function close(
   engine.staff.end(engine.closed);
   let aborted = 0;
   if (mode === 'abort') aborted += engine.settlement.endAll(cutOff);
-  else if (mode === 'cancel-queued') aborted += engine.settlement.endQueued(cutOff);
+  else if (mode === 'cancel-queued') {
+    aborted += engine.settlement.endQueued(cutOff);
+    engine.afterDelay = (task) => {
+      if (engine.settlement.cancel(task, cutOff(task))) aborted++;
+    };
+  }
   // Whoever still waits for room was never accepted: a drain is of accepted jobs.
   else engine.admission.endWaiting(cutOff, true);
   // Jobs that wait would never end in a paused pool.

@@ -47,8 +47,7 @@ export class Dispatch {
 
   /** A job as it travels. A large input is copied in slices. */
   order(token: number): Order | Promise<Order> {
-    const { i32, f64, tasks } = this.#table;
-    const { watches } = this.#engine;
+    const { i32, f64 } = this.#table;
     const record = this.#table.recordOf(token);
     const address = i32[record + R.INPUT]! >>> 0;
     const length = i32[record + R.INPUT_LEN]! >>> 0;
@@ -60,13 +59,17 @@ export class Dispatch {
       attempt: i32[record + R.ATTEMPT]!,
       remaining: deadlineOf(f64, record) / 1000 - performance.now(),
       lenient: isLenient(i32, record),
-      watched: watches.size > 0 && watches.has(tasks[token]!),
     };
     // Plain memory: a view of shared memory cannot be sent.
     if (length <= LARGE) {
       return { ...order, bytes: memory.slice(address, address + length) as Uint8Array<ArrayBuffer> };
     }
     return copySlowly(memory, address, length).then((bytes) => ({ ...order, bytes }));
+  }
+
+  /** Whether somebody wants to hear of the job's progress. */
+  isWatched(token: number): boolean {
+    return this.#engine.watches.has(this.#table.tasks[token]!);
   }
 
   /** The attempt has ended: settles the job, unless it was settled before or is tried again; false then. */

@@ -62,6 +62,8 @@ export class Engine {
   listening = false;
   /** Called after each batch of settled jobs. Set by the pool. */
   afterBatch: () => void = () => {};
+  /** Called when a job has to wait. Set while the pool closes. */
+  afterDelay: ((task: Task) => void) | undefined;
   /** The pool's number; -1 once freed. */
   pool = -1;
   /** Jobs that are not settled. */
@@ -250,6 +252,7 @@ export class Engine {
       const { id, name: job, attempt } = task;
       this.emit('jobretry', () => ({ id, job, attempt, error: error(), at: at / 1000 }));
     }
+    this.afterDelay?.(task);
   }
 
   /** The rate limit and the most jobs in flight, as `pool_create` takes them: Infinity for none, the interval in µs. */
@@ -357,14 +360,17 @@ export class Engine {
     if (instance.broken) return;
     try {
       const numbers = glue.delayed_jobs(this.pool);
-      for (let i = 0; i < numbers.length; i += 7) {
-        const [token, at, attempt, outcome, address, length, capacity] = numbers.subarray(i) as unknown as [
+      const news = Array.from({ length: numbers.length / 7 }, (_, i) => {
+        const [token, at, attempt, outcome, address, length, capacity] = numbers.subarray(7 * i) as unknown as [
           number, number, number, number, number, number, number,
         ];
-        const task = table.tasks[token];
         const error = instance.bytes(address + length).slice(address, address + length) as Uint8Array<ArrayBuffer>;
         if (capacity !== 0) glue.free(address, capacity);
-        if (task === undefined) continue;
+        return { task: table.tasks[token], token, at, attempt, outcome, error };
+      });
+      for (const { task, token, at, attempt, outcome, error } of news) {
+        // Whoever heard of one may have ended another.
+        if (task === undefined || isOver(task)) continue;
         if (attempt === 0) {
           this.delayed(task, at);
         } else {
@@ -383,6 +389,8 @@ export class Engine {
       glue.note_lost(this.pool, LOST[verdict]);
       return false;
     }
+    // Cancelled meanwhile, by somebody who was told of another job: the new memory hears of it when it is taken in.
+    if (isOver(task)) return true;
     const error = lostJob(task, verdict, reason);
     const at = this.admission.retryLost(task, LOST[verdict]);
     if (at >= 0) {

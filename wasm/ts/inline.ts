@@ -167,7 +167,8 @@ export class Inline implements Executor {
     if (this.#table.tasks[token] === undefined) return UNWANTED;
     const { watches } = this.#engine;
     const task = this.#table.tasks[token]!;
-    this.#context = new OrderContext(order, (done, total) => watches.get(task)?.report({ done, total }));
+    const report = (done: number, total: number) => watches.get(task)?.report({ done, total });
+    this.#context = new OrderContext(order, watches.has(task), report);
     try {
       return await this.#performer!.perform(order, this.#context);
     } catch (error) {

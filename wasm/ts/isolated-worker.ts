@@ -21,7 +21,7 @@ export function enterIsolated(worker: number, handlers: ReadonlyMap<string, Hand
     } else if (data?.weirpool === 'job') {
       const { token } = data;
       let last = -Infinity;
-      const context = new OrderContext(data, (done, total) => {
+      const context = new OrderContext(data, data.watched, (done, total) => {
         const time = performance.now();
         if (time - last < FRAME) return;
         last = time;

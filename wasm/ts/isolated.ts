@@ -237,7 +237,7 @@ export class Isolated implements Executor {
       this.#ended(worker, order.token, UNWANTED);
       return;
     }
-    this.#crew.post(worker, { weirpool: 'job', ...order }, [order.bytes.buffer]);
+    this.#crew.post(worker, { weirpool: 'job', ...order, watched: this.#dispatch.isWatched(order.token) }, [order.bytes.buffer]);
   }
 
   /** A worker has answered; `stay` is given where the worker may be another one by now. */

@@ -25,7 +25,7 @@ export interface Shared {
 }
 
 /** What the page says later to workers that do not share its memory. */
-export type ToWorker = ({ weirpool: 'job' } & Order) | { weirpool: 'cancel' | 'watch'; token: number };
+export type ToWorker = ({ weirpool: 'job'; watched: boolean } & Order) | { weirpool: 'cancel' | 'watch'; token: number };
 
 /** What a worker says. */
 export type Message =

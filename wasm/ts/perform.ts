@@ -20,8 +20,6 @@ export interface Order {
   remaining: number;
   /** Whether nobody but the handler itself ends the attempt after that. */
   lenient: boolean;
-  /** Whether somebody wants to hear of its progress. */
-  watched: boolean;
 }
 
 /** How it ended: an `Outcome`, and its result or its error. */
@@ -37,13 +35,18 @@ export interface Answer {
 export class OrderContext implements Context {
   /** Nobody waits for it any more. */
   stopped = false;
+  /** Somebody wants to hear of its progress. */
   watched: boolean;
   readonly attempt: number;
   readonly #deadline: number;
   readonly #lenient: boolean;
   readonly #report: (done: number, total: number) => void;
 
-  constructor({ attempt, remaining, lenient, watched }: Order, report: (done: number, total: number) => void) {
+  constructor(
+    { attempt, remaining, lenient }: Order,
+    watched: boolean,
+    report: (done: number, total: number) => void,
+  ) {
     this.attempt = attempt;
     this.watched = watched;
     this.#deadline = performance.now() + remaining;

@@ -28,6 +28,7 @@ export class Watch implements AsyncIterable<Progress> {
   }
 
   report(latest: Progress): void {
+    if (latest.done === this.#latest?.done && latest.total === this.#latest.total) return;
     this.#latest = latest;
     this.#version++;
     this.#wake();
@@ -73,9 +74,7 @@ export class Watch implements AsyncIterable<Progress> {
   #refresh(): void {
     if (this.#ended || this.#look === undefined) return;
     const found = this.#look();
-    if (found === undefined || (found.done === this.#latest?.done && found.total === this.#latest.total)) return;
-    this.#latest = found;
-    this.#version++;
+    if (found !== undefined) this.report(found);
   }
 
   #wake(): void {

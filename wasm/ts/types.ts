@@ -291,7 +291,7 @@ export interface BreakerChange {
 
 /** The rate limit of a pool. */
 export interface RateLimit {
-  /** `Infinity` when there is no limit. */
+  /** `Infinity` when there is no limit; the others are 0 then. */
   readonly limit: number;
   /** In ms. */
   readonly interval: number;
@@ -386,7 +386,8 @@ export interface PoolEventMap {
   jobqueued: CustomEvent<{ id: number; job: string }>;
   jobstart: CustomEvent<{ id: number; job: string; worker: number }>;
   jobend: CustomEvent<JobResult>;
-  /** An attempt failed; the next one may begin at `at`, in ms on the clock of `performance.now()`. */
+  /** An attempt failed; the next one may begin at `at`, in ms on the clock of `performance.now()`. None comes once the job
+   * has ended. */
   jobretry: CustomEvent<{ id: number; job: string; attempt: number; error: PoolError; at: number }>;
   refused: CustomEvent<{ id: number; job: string; error: unknown }>;
   breakerchange: CustomEvent<{ from: BreakerState; to: BreakerState }>;
