@@ -5,8 +5,7 @@ import { deadlineOf } from './context.ts';
 import { Completions } from './drain.ts';
 import type { Engine } from './engine.ts';
 import { failure } from './failures.ts';
-import { LARGE } from './loader.ts';
-import { nextTask, SLICE } from './macrotask.ts';
+import { copyOut, LARGE } from './loader.ts';
 import type { Answer, Order } from './perform.ts';
 import * as R from './record.ts';
 import { isLenient } from './retry.ts';
@@ -22,13 +21,7 @@ export class Dispatch {
   constructor(engine: Engine, table: Table) {
     this.#engine = engine;
     this.#table = table;
-    this.#completions = new Completions(
-      table,
-      () => engine.hearOfDelays(),
-      (token) => engine.settlement.settle(token),
-      () => engine.batchEnd(),
-      () => engine.busy,
-    );
+    this.#completions = new Completions(engine, table);
   }
 
   /** The next job for `worker`: its token, or -1 when there is none now. */
@@ -64,7 +57,7 @@ export class Dispatch {
     if (length <= LARGE) {
       return { ...order, bytes: memory.slice(address, address + length) as Uint8Array<ArrayBuffer> };
     }
-    return copySlowly(memory, address, length).then((bytes) => ({ ...order, bytes }));
+    return copyOut(memory, address, length).then((bytes) => ({ ...order, bytes }));
   }
 
   /** Whether somebody wants to hear of the job's progress. */
@@ -111,17 +104,4 @@ export class Dispatch {
   stop(): void {
     this.#completions.stop();
   }
-}
-
-async function copySlowly(memory: Uint8Array, address: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-  const copy = new Uint8Array(length);
-  let end = performance.now() + SLICE;
-  for (let from = 0; from < length; from += LARGE) {
-    if (performance.now() > end) {
-      await nextTask();
-      end = performance.now() + SLICE;
-    }
-    copy.set(memory.subarray(address + from, address + Math.min(from + LARGE, length)), from);
-  }
-  return copy;
 }

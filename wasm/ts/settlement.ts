@@ -5,8 +5,7 @@ import type { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
 import { badData, failure, stateAfter } from './failures.ts';
 import { isOver, resultOf, type Task } from './job.ts';
-import { LARGE } from './loader.ts';
-import { nextTask, SLICE } from './macrotask.ts';
+import { copyOut, LARGE } from './loader.ts';
 import { release } from './node.ts';
 import * as R from './record.ts';
 import { Kind, Outcome } from './record.ts';
@@ -124,16 +123,7 @@ export class Settlement {
     // It has ended, though nobody knows yet: a cancellation comes too late.
     task.state = 'completed';
     try {
-      const copy = new Uint8Array(length);
-      let end = performance.now() + SLICE;
-      for (let from = 0; from < length; from += LARGE) {
-        if (performance.now() > end) {
-          await nextTask();
-          end = performance.now() + SLICE;
-        }
-        copy.set(memory.subarray(address + from, address + Math.min(from + LARGE, length)), from);
-      }
-      this.finish(task, true, decode(kind, copy));
+      this.finish(task, true, decode(kind, await copyOut(memory, address, length)));
     } catch (error) {
       task.state = 'failed';
       this.finish(task, false, badData(task, error, 'result'));

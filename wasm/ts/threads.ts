@@ -30,16 +30,10 @@ export class Threads implements Executor {
   constructor(engine: Engine, table: Table) {
     this.#engine = engine;
     this.#table = table;
-    this.#completions = new Completions(
-      table,
-      () => engine.hearOfDelays(),
-      (token) => engine.settlement.settle(token),
-      () => {
-        this.#wakeNewest();
-        engine.batchEnd();
-      },
-      () => engine.busy,
-    );
+    this.#completions = new Completions(engine, table, () => {
+      this.#wakeNewest();
+      engine.batchEnd();
+    });
   }
 
   start(): Promise<string[]> {
