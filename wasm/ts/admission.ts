@@ -11,7 +11,7 @@ import { macrotask, SLICE } from './macrotask.ts';
 import { PRIORITIES, type JobSettings } from './options.ts';
 import * as R from './record.ts';
 import { hasPolicy, termsOf } from './retry.ts';
-import { Kind, Refused } from './record.ts';
+import { Kind, Phase, Refused } from './record.ts';
 import type { JobState } from './types.ts';
 import { encode, kindOf, type Encoded } from './value.ts';
 import * as glue from './wasm.js';
@@ -388,17 +388,26 @@ export class Admission {
   /** 0 when accepted, a refusal, or -1 when the module is terminated. */
   #submit(task: Task, token: number, opens = true): number {
     let code: number;
+    const time = burst.time();
     try {
-      code = this.#engine.instance.exports.submit(this.#engine.pool, token, burst.time());
+      code = this.#engine.instance.exports.submit(this.#engine.pool, token, time);
     } catch (error) {
       this.#engine.instance.suspect(error);
-      return -1;
+      if (!this.#isIn(token, time)) return -1;
+      code = 0;
     }
     if (code === 0) {
       if (opens) this.#engine.opened();
       this.#entered(task, token);
     }
     return code;
+  }
+
+  /** Whether a submission that threw had put its job into the queue: then it failed to wake a worker. */
+  #isIn(token: number, time: number): boolean {
+    const { i32, f64 } = this.#engine.table;
+    const record = this.#engine.table.recordOf(token);
+    return f64[(record >> 1) + R.SUBMITTED] === time && Atomics.load(i32, record + R.PHASE) !== Phase.FREE;
   }
 
   #entered(task: Task, token: number): void {

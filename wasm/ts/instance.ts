@@ -19,7 +19,7 @@ export interface Culprit {
 }
 
 /** How long a page that sees the module terminated waits for the worker to say why, in ms. */
-const EXPLAIN = 100;
+const EXPLAIN = 500;
 
 export class Instance {
   readonly module: WebAssembly.Module;

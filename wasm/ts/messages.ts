@@ -34,6 +34,8 @@ export type Message =
   | ({ weirpool: 'done'; worker: number; token: number } & Answer)
   | { weirpool: 'progress'; worker: number; token: number; done: number; total: number }
   | { weirpool: 'trap'; worker: number; message: string; token?: number }
+  /** It ended because another worker that shares its memory had trapped. */
+  | { weirpool: 'felled'; worker: number; message: string }
   | { weirpool: 'error'; worker: number; message: string; stack?: string };
 
 /** What is wrong when a handler's number means different things to two workers. */

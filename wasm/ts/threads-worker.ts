@@ -21,12 +21,15 @@ export function enterThreads(
   const call = caller(memory, pool, worker, origin, [...handlers.values()]);
   say({ weirpool: 'ready', worker, handlers: [...handlers.keys()] });
   try {
-    glue.worker_enter(pool, worker, origin, call);
+    exports.worker_enter(pool, worker, origin, call);
     // Frees this thread's stack: nothing may run on it afterwards.
     exports.__wbindgen_thread_destroy();
     say({ weirpool: 'exit', worker });
   } catch (error) {
-    say({ weirpool: 'trap', worker, message: String(error) });
+    // Once the module is terminated, any worker that calls an import traps too: the culprit is who terminated it.
+    const terminated = new Int32Array(memory.buffer, exports.__instance_terminated.value, 1);
+    const first = Atomics.compareExchange(terminated, 0, 0, 1) === 0;
+    say({ weirpool: first ? 'trap' : 'felled', worker, message: String(error) });
   }
 }
 

@@ -5,6 +5,10 @@ export interface Exports {
   __wbindgen_thread_destroy(): void;
   /** As the function of this name below, without its look at whether the module was terminated. */
   submit(pool: number, token: number, now: number): number;
+  /** Works in the pool until it ends. Unlike with the other functions, a trap does not terminate the module. */
+  worker_enter(pool: number, worker: number, origin: number, call: (handler: number, token: number) => number): void;
+  /** The address of the word that is not 0 once the module is terminated. */
+  readonly __instance_terminated: WebAssembly.Global;
 }
 export default function init(options: { module_or_path: WebAssembly.Module }): Promise<Exports>;
 /** Without arguments, on an initialised module: its present exports. */
@@ -89,10 +93,3 @@ export function solo_run(
   progress: ((done: number, total: number) => void) | undefined,
 ): number;
 export function solo_clear(): void;
-
-export function worker_enter(
-  pool: number,
-  worker: number,
-  origin: number,
-  call: (handler: number, token: number) => number,
-): void;
