@@ -5,9 +5,12 @@ import { isLenient } from './retry.ts';
 
 /** What a handler may ask about its job, at any time while it runs. */
 export interface Context {
-  /** True once nobody waits for the result any more: the handler should return soon. */
+  /**
+   * True once nobody waits for the result any more: the handler should return soon. Only in threads mode does it change
+   * under a synchronous handler; elsewhere the news comes between two of its awaits.
+   */
   readonly cancelled: boolean;
-  /** How many ms are left until the job's deadline; `Infinity` without one. */
+  /** How many ms are left until `timeout` or `totalTimeout`; 0 when it is past, `Infinity` without one. */
   readonly remaining: number;
   /** Which attempt this is, from 1. */
   readonly attempt: number;

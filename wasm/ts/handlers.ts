@@ -2,7 +2,10 @@
 
 import type { Context } from './context.ts';
 
-/** A function that runs as a job. In threads mode it must be synchronous. */
+/**
+ * A function that runs as a job. It gets the job's input and returns its result: bytes, a string, what JSON can hold, or
+ * nothing; in threads mode at once, elsewhere also as a promise. What it throws is the `cause` of ERR_JOB_FAILED.
+ */
 export type Handler = (input: any, context: Context) => unknown;
 
 /** The functions among `given`'s members and those of the modules at `urls`. */

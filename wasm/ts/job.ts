@@ -65,7 +65,10 @@ const executor = (resolve: (value: any) => void, reject: (error: unknown) => voi
   rejectNew = reject;
 };
 
-/** The promise of a job's result, with the job's id, state and times. */
+/**
+ * The promise of a job's result, with the job's id, state and times. It rejects with a `PoolError`, or with the reason of
+ * `cancel` or `signal`. `then` gives plain promises.
+ */
 export class Job<T> extends Promise<T> {
   /** The job's number in its pool, from 1. */
   readonly id: number;
@@ -85,12 +88,15 @@ export class Job<T> extends Promise<T> {
     return this.#task.engine.stateOf(this.#task);
   }
 
-  /** The reports of its handler while it runs, the latest only; ends with the job. */
+  /**
+   * The reports of its handler while it runs, at most one per frame (16 ms), the latest only; ends with the job, and never
+   * rejects.
+   */
   get progress(): AsyncIterable<Progress> {
     return this.#task.engine.watch(this.#task);
   }
 
-  /** How long it took so far, complete once it is settled. */
+  /** How long it took, once it is settled. */
   get timing(): Timing {
     const { wait, run, total } = this.#task;
     return { wait, run, total };
@@ -98,7 +104,7 @@ export class Job<T> extends Promise<T> {
 
   /**
    * Takes the job out of the queue, or tells its running handler that nobody waits for it. The
-   * promise rejects at once, with `reason` or a `PoolError` of code ERR_CANCELLED. Returns false if
+   * promise rejects at once, with `reason` or a `PoolError` of code `ERR_CANCELLED`. Returns false if
    * the job has ended already.
    */
   cancel(reason?: unknown): boolean {

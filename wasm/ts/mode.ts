@@ -3,7 +3,10 @@
 import { PoolError } from './errors.ts';
 import { workerClass } from './node.ts';
 
-/** Where jobs run. */
+/**
+ * Where jobs run: on `'threads'` that share the page's memory, on `'isolated'` workers with memories of their own, or
+ * `'inline'` on the page's thread.
+ */
 export type Mode = 'threads' | 'isolated' | 'inline';
 
 /** The best mode that the page allows, or the one asked for; and why. */

@@ -23,7 +23,7 @@ import type {
   PoolEventMap, PoolOptions, PoolStats, RateLimit, Refusal, RunOptions, TryOptions, WorkerRange,
 } from './types.ts';
 
-/** The arguments after a job's name; the input may be left out where it may be undefined. */
+/** The arguments of `run` after a job's name; the input may be left out where it may be undefined. */
 export type RunArguments<H, K extends keyof H, O> = undefined extends Input<H, K>
   ? [input?: Input<H, K>, options?: O]
   : [input: Input<H, K>, options?: O];
@@ -40,11 +40,11 @@ export type RunArguments<H, K extends keyof H, O> = undefined extends Input<H, K
 export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements AsyncDisposable {
   /** Where jobs run. */
   readonly mode: Mode;
-  /** Why they run there, and what the page lacks for a better mode. */
+  /** Why they run there, and what the page lacks for a better mode, for people. */
   readonly reason: string;
-  /** The circuit breaker. */
+  /** The circuit breaker: its state, and a hand on it. */
   readonly breaker: Breaker;
-  /** The rate limit. */
+  /** The rate limit, which may be changed at any time. */
   readonly rateLimit: RateLimit;
   readonly #engine: Engine;
   readonly #heard = new Set<string>();
@@ -55,9 +55,10 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   #breakerState: BreakerState = 'closed';
 
   /**
-   * Makes a pool; resolves when all its workers have started. Rejects with a TypeError or
-   * RangeError for wrong options, and with a `PoolError` when a file cannot be loaded (ERR_WORKER_LOAD),
-   * or when the page lacks what the options ask for (ERR_UNSUPPORTED).
+   * Makes a pool; resolves when all its workers have started. Rejects with a TypeError or RangeError for wrong options (a
+   * handler that shadows a built-in job, and another `wasmUrl` than that of the page's other pools, are TypeErrors), and
+   * with a `PoolError` when a file cannot be loaded or is late (`ERR_WORKER_LOAD`), or when the page lacks what the options
+   * ask for (`ERR_UNSUPPORTED`).
    */
   static async create<H extends Handlers = {}>(options?: PoolOptions): Promise<Pool<BuiltIns & H>> {
     const given = poolSettings(options);
@@ -105,7 +106,10 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     return this.#run(name, input, options === undefined ? undefined : jobSettings(options, this.#engine.settings, true));
   }
 
-  /** Runs a job if it can be accepted now; else says why not. Never waits for room. */
+  /**
+   * Runs a job if it can be accepted now; else says why not, `'refused' in it`. Never waits for room. An input that is read
+   * first (a `Blob`, or a large one) may still be refused afterwards: then the promise rejects. Throws as `run` does.
+   */
   tryRun<K extends JobName<H>>(job: K, ...rest: RunArguments<H, K, TryOptions>): Job<Output<H, K>> | Refusal;
   tryRun(job: string, input?: unknown, options: TryOptions = {}): Job<unknown> | Refusal {
     const engine = this.#engine;
@@ -119,7 +123,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     return refusal(refused, task);
   }
 
-  /** Runs a job without a promise; its result comes by `results()`. Returns its id. */
+  /** Runs a job without a promise; its result comes by `results()`. Returns its id. Throws as `run` does. */
   submit<K extends JobName<H>>(job: K, ...rest: RunArguments<H, K, RunOptions>): number;
   submit(job: string, input?: unknown, options?: RunOptions): number {
     const engine = this.#engine;
@@ -162,11 +166,12 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     return results;
   }
 
-  /** Starts no more jobs until `resume`; those that run go on, and jobs are still accepted. */
+  /** Starts no more jobs until `resume`; those that run go on, and jobs are still accepted. Time-outs go on, too. */
   pause(): void {
     this.#setPaused(true);
   }
 
+  /** Starts jobs again after `pause`. */
   resume(): void {
     this.#setPaused(false);
   }
@@ -181,12 +186,12 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     return engine.staff.resize(workerRange(workers, engine.settings));
   }
 
-  /** Resolves when no job is waiting, queued or running. */
+  /** Resolves when no job is waiting, queued, delayed or running; handlers of cancelled jobs may still be. */
   idle(): Promise<void> {
     return this.#engine.settlement.idle();
   }
 
-  /** Resolves when fewer than `size` jobs wait, for room or in the queue. */
+  /** Resolves when fewer than `size` jobs (at least 1) wait, for room or in the queue. */
   sizeBelow(size: number): Promise<void> {
     return this.#engine.backlog.below(backlogSize(size));
   }
@@ -210,16 +215,23 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     return expose(this.stats());
   }
 
-  /** Most jobs that are accepted and not settled; `Infinity` is no limit. May be set at any time. */
+  /**
+   * Most jobs that are accepted and not settled; `Infinity` is no limit. May be set at any time, to 1 or more: less is a
+   * RangeError.
+   */
   get maxInFlight(): number {
     return this.#engine.gates.maxInFlight;
   }
 
+  /** Jobs that are over it already stay. */
   set maxInFlight(most: number) {
     this.#engine.setMaxInFlight(maxInFlightOf(most));
   }
 
-  /** Closes the pool: nothing is accepted any more. A second call returns the first one's promise. */
+  /**
+   * Closes the pool: nothing is accepted any more, its jobs end as `mode` says, its workers leave. Resolves with what came
+   * of it, at the latest after `deadline`, and does not reject. A second call returns the first one's promise.
+   */
   close(options?: CloseOptions): Promise<CloseReport> {
     if (this.#closing !== undefined) return this.#closing;
     const settings = closeSettings(options);
@@ -234,10 +246,12 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     return this.#closing;
   }
 
+  /** Closes the pool as `close()` does: `await using pool = await Pool.create()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
+  /** Hears of an event from now on; `PoolEventMap` says which there are. */
   override addEventListener<K extends keyof PoolEventMap>(
     type: K,
     listener: ((event: PoolEventMap[K]) => void) | { handleEvent(event: PoolEventMap[K]): void } | null,
@@ -251,6 +265,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     if (type === 'breakerchange' && this.#last === undefined) this.#breakerState = this.breaker.state;
   }
 
+  /** Hears of it no more. */
   override removeEventListener<K extends keyof PoolEventMap>(
     type: K,
     listener: ((event: PoolEventMap[K]) => void) | { handleEvent(event: PoolEventMap[K]): void } | null,

@@ -4,7 +4,9 @@ import { WorkerEntry } from './record.ts';
 
 /** How far a job is, in the handler's own unit. */
 export interface Progress {
+  /** How much is done. */
   readonly done: number;
+  /** How much there is to do. */
   readonly total: number;
 }
 

@@ -20,6 +20,7 @@ export class Results implements AsyncIterableIterator<JobResult> {
     this.#leave = leave;
   }
 
+  /** The next result, as soon as there is one; `done` once the pool is closed and all were taken. */
   next(): Promise<IteratorResult<JobResult, undefined>> {
     if (this.#count > 0) {
       const value = this.#buffer[this.#first]!;
@@ -32,6 +33,7 @@ export class Results implements AsyncIterableIterator<JobResult> {
     return new Promise((resolve) => this.#takers.push(resolve));
   }
 
+  /** Ends the stream and drops what it holds: what leaving a `for await` loop does. */
   return(): Promise<IteratorResult<JobResult, undefined>> {
     this.#leave(this);
     this.#first = this.#count = 0;
@@ -40,6 +42,7 @@ export class Results implements AsyncIterableIterator<JobResult> {
     return Promise.resolve({ done: true, value: undefined });
   }
 
+  /** Itself: a stream is read once. */
   [Symbol.asyncIterator](): this {
     return this;
   }

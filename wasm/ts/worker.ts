@@ -21,8 +21,9 @@ const received = new Promise<Init>((resolve) => {
 let served = false;
 
 /**
- * Offers `handlers` as jobs, by their names, and makes this worker a part of the pool that started
- * it. Call it once, in your own worker file:
+ * Offers the functions among `handlers` as jobs, by their names, and makes this worker a part of the pool that started
+ * it. `default` and whatever is no function are passed over. Call it once, in your own worker file; a second call throws
+ * a TypeError:
  *
  * ```js
  * import { serve } from 'weirpool/worker';
