@@ -410,7 +410,7 @@ export interface Breaker {
 export interface WorkerStats {
   /** Its number, as in `JobResult.worker`. A number may be used again once its worker has left. */
   readonly id: number;
-  /** Inline the page's worker has `'left'` once the pool is closed. */
+  /** What it does; `'left'` in a pool that is closed. */
   readonly state: 'starting' | 'idle' | 'busy' | 'left';
   /** The id of the job it runs, or of one of them; left out when it runs none, or one that has settled. */
   readonly job?: number;
