@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { benchFolder, launch, open, packageFolder } from '../support/browser.mjs';
 import { serve } from '../support/server.mjs';
 
-const settings = { workers: 2, bursts: 2, normal: 475, critical: 25, distance: 1000, rounds: 16 };
+const settings = { workers: 2, bursts: 4, normal: 475, critical: 25, distance: 1000, rounds: 10 };
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'weirpool-kinds-'));
