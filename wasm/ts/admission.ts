@@ -76,7 +76,7 @@ export class Admission {
     if (this.#engine.closed !== undefined) return this.#refusedClosed(task);
     if (task.handler < 0) {
       this.#engine.note(Noted.INPUT, task.handler);
-      return { error: unknownJob(task, this.#engine.handlerNames) };
+      return { error: unknownJob(task, this.#engine) };
     }
     const signal = settings?.signal;
     if (signal?.aborted) {

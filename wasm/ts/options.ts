@@ -450,7 +450,8 @@ function url(given: unknown, name: string): URL | undefined {
   try {
     return new URL(given, base);
   } catch {
-    throw new TypeError(`${name} is not a URL: ${show(String(given))}`);
+    const hint = base === undefined ? ' (without a page: new URL(…, import.meta.url))' : '';
+    throw new TypeError(`${name} is not a URL: ${show(String(given))}${hint}`);
   }
 }
 
