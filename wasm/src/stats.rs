@@ -1,10 +1,9 @@
 //! A pool's metrics as a row of numbers with names, for the page.
 
 use weirpool_core::histogram::Summary;
-use weirpool_core::pool::Pool;
 use weirpool_core::time::Instant;
 
-use crate::record::Token;
+use crate::pool::Core;
 
 /// The names of `numbers`, in their order, separated by commas.
 pub fn names() -> String {
@@ -18,7 +17,7 @@ pub fn names() -> String {
 }
 
 /// Counts and gauges, then wait, run and total in µs, then the breaker (its rates as fractions).
-pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> Vec<f64> {
+pub fn numbers(pool: &Core, now: Instant) -> Vec<f64> {
     let all = pool.snapshot();
     let counts: [u64; COUNTS.len()] = [
         all.submitted,
@@ -45,6 +44,7 @@ pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> V
         all.delayed.into(),
         all.running.into(),
         all.abandoned.into(),
+        all.limit.into(),
     ];
     let mut numbers: Vec<f64> = counts.map(|count| count as f64).into();
     for Summary {
@@ -76,7 +76,7 @@ pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> V
     numbers
 }
 
-const COUNTS: [&str; 24] = [
+const COUNTS: [&str; 25] = [
     "submitted",
     "accepted",
     "refused_full",
@@ -101,6 +101,7 @@ const COUNTS: [&str; 24] = [
     "delayed",
     "running",
     "abandoned",
+    "limit",
 ];
 
 const BREAKER: [&str; 7] = [

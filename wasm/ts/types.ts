@@ -149,6 +149,11 @@ export interface MapOptions extends Omit<RunOptions, 'whenFull'> {
  * `ignored: true`), panics, kills and run and total time-outs; cancelled and refused jobs do not count.
  */
 export interface BreakerOptions {
+  /**
+   * Whether there is one breaker for the whole pool, `'pool'` unless given, or one for each job by its name: `'job'`, whose
+   * breakers are `pool.breaker.of(job)`.
+   */
+  per?: 'pool' | 'job';
   /** Opens after this many failures in a row: 5 unless given; 1 to 40. */
   consecutive?: number | false;
   /** Opens when this many per cent of the window failed: 50 unless given; 1 to 100. */
@@ -171,6 +176,20 @@ export interface BreakerOptions {
   lease?: number;
   /** Whether a job whose `submitTimeout` passed counts as a failure: `false` unless given. */
   countSubmitTimeouts?: boolean;
+}
+
+/**
+ * A limit on the jobs that run at once that finds its own value: it falls to 7/8 when more than a tenth of a window's
+ * runs took longer than `target`, and rises by one when it was reached and they did not. It is never over the number of
+ * workers (times `concurrency`).
+ */
+export interface AdaptiveOptions {
+  /** How long nine runs of ten may take, in ms: 1000 unless given; at most a day. */
+  target?: number;
+  /** How often the limit may change, in ms: 1000 unless given, or `target` if that is more; at least `target`, at most a day. */
+  window?: number;
+  /** What the limit does not fall below: 1 unless given; 1 to 4096. */
+  min?: number;
 }
 
 /** A pool that grows while jobs wait and every worker is busy, and shrinks while workers are idle. */
@@ -227,6 +246,8 @@ export interface PoolOptions {
   rateLimit?: RateLimitOptions;
   /** Refuses jobs with `ERR_CIRCUIT_OPEN` while they mostly fail. Off unless given; `true`: with the defaults. */
   breaker?: BreakerOptions | boolean;
+  /** Lets fewer jobs run at once while they take too long. Off unless given; `true`: with the defaults. */
+  adaptive?: AdaptiveOptions | boolean;
   /** Tries failed jobs again. Off unless given; `true`: with the defaults. */
   retry?: RetryOptions | boolean;
   /** Longest time of running, of each attempt, for jobs without a `timeout` of theirs, in ms. None unless given. */
@@ -392,11 +413,17 @@ export interface RateLimit {
   set(options: RateLimitOptions | false): void;
 }
 
-/** The pool's breaker. In a pool that was made without one, `trip`, `reset` and `disable` throw a `TypeError`. */
+/**
+ * A circuit breaker: the pool's, or that of one job. Where there is none, `trip`, `reset` and `disable` throw a
+ * `TypeError`.
+ */
 export interface Breaker {
-  /** What it does now; `'half-open'` from the end of its pause on. */
+  /**
+   * What it does now; `'half-open'` from the end of its pause on. `'disabled'` in a pool without a breaker, or with one for
+   * each job.
+   */
   readonly state: BreakerState;
-  /** The last eight changes of its state, oldest first. */
+  /** The last eight changes of its state, oldest first; none where there is no breaker. */
   readonly log: readonly BreakerChange[];
   /** Opens it until `reset` or `disable`. */
   trip(): void;
@@ -404,6 +431,8 @@ export interface Breaker {
   reset(): void;
   /** Lets everything pass and counts nothing until `reset`. */
   disable(): void;
+  /** The breaker of one job, in a pool made with `breaker: { per: 'job' }`; in another, or without such a job, a `TypeError`. */
+  of(job: string): Breaker;
 }
 
 /** What a worker does. */
@@ -495,7 +524,7 @@ export interface PoolStats {
   readonly abandoned: number;
   /** Now: workers that run a handler. */
   readonly activeWorkers: number;
-  /** Most jobs that run at once: the workers that there are, times `concurrency`. */
+  /** Most jobs that run at once: the workers that there are, times `concurrency`, or fewer by `adaptive`. */
   readonly limit: number;
   /** Most jobs that are queued or delayed. */
   readonly capacity: number;
@@ -511,7 +540,7 @@ export interface PoolStats {
   readonly run: TimeStats;
   /** Of every job that ran, from its acceptance to its end. */
   readonly total: TimeStats;
-  /** The circuit breaker; `'disabled'` and 0 in a pool without one. */
+  /** The circuit breaker; `'disabled'` and 0 in a pool without one, or with one for each job. */
   readonly breaker: {
     /** Its state. */
     readonly state: BreakerState;
@@ -528,6 +557,8 @@ export interface PoolStats {
     /** How long a job would have to wait to pass, in ms; 0 if it would pass now. */
     readonly retryAfter: number;
   };
+  /** The states of the breakers by the jobs' names, where each job has one. */
+  readonly breakers?: Readonly<Record<string, BreakerState>>;
   /** Each worker. */
   readonly workers: readonly WorkerStats[];
 }
@@ -580,6 +611,8 @@ export interface PoolEventMap {
     from: BreakerState;
     /** The state from now on. */
     to: BreakerState;
+    /** Whose breaker, where each job has one. */
+    job?: string;
   }>;
   /** A worker runs. */
   workerstart: CustomEvent<{
