@@ -187,3 +187,18 @@ test('buffers of inputs and results are given back, whatever became of the job',
   assert.ok(grown <= 40_000_000, `memory grew by ${grown}`);
   for (const [name, [left, right]] of Object.entries(sums)) assert.equal(left, right, name);
 });
+
+test('an input that cannot be read in is refused, and the event says so', {}, async (page) => {
+  const { error, seen, sums } = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const seen = [];
+    pool.addEventListener('refused', ({ detail: { id, job, error } }) => seen.push([id, job, error.code]));
+    const blob = Object.assign(new Blob([new Uint8Array(5_000_000)]), { slice() { throw new Error('the file is gone'); } });
+    const { error } = await outcome(pool.run('sha256', blob));
+    return { error, seen, sums: law(pool.stats()) };
+  });
+  assert.equal(error.code, 'ERR_DATA');
+  assert.match(error.message, /the file is gone/);
+  assert.deepEqual(seen, [[1, 'sha256', 'ERR_DATA']]);
+  for (const [name, [left, right]] of Object.entries(sums)) assert.equal(left, right, name);
+});

@@ -236,9 +236,13 @@ export class Admission {
       (error) => {
         over = true;
         this.#loads.delete(task);
-        if (task.extra!.adopted === undefined) this.#engine.note(Noted.INPUT, task.handler);
-        task.state = 'refused';
-        this.#engine.settlement.finish(task, false, badData(task, error));
+        if (task.extra!.adopted === undefined) {
+          this.#engine.note(Noted.INPUT, task.handler);
+          this.#refuseOpen(task, badData(task, error));
+        } else {
+          this.#hold(task);
+          this.withdraw(task, 'failed', badData(task, error));
+        }
       },
     );
     if (!over) this.#loads.set(task, load);

@@ -163,6 +163,7 @@ fn write_package() -> Result<()> {
     for name in ["LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"] {
         copy_if_changed(&root().join(name), &package().join(name))?;
     }
+    copy_if_changed(&root().join("wasm/API.md"), &package().join("API.md"))?;
     if let Some(readme) = readme.iter().find(|file| file.is_file()) {
         copy_if_changed(readme, &package().join("README.md"))?;
     }

@@ -59,6 +59,7 @@ pub(crate) fn pack() -> Result<PathBuf> {
     for name in [
         "LICENSE-MIT",
         "LICENSE-APACHE",
+        "API.md",
         "wasm.js",
         "weirpool.wasm",
         "default-worker.js",

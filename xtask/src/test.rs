@@ -221,6 +221,12 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             npm(&wasm, &["run", "check"]),
         ),
         step("TypeScript tests", Tests, 5, npm(&wasm, &["test"])),
+        step(
+            "reference of the package",
+            Tests,
+            5,
+            npm(&tests, &["run", "test:reference"]),
+        ),
         step("package", AsOne, 20, this(&["pack"])?),
         step("page", AsOne, 10, this(&["build"])?),
         step(
