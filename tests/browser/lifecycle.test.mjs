@@ -280,6 +280,28 @@ test('await using closes the pool', {}, async (page) => {
   assert.equal(result.after, 'ERR_POOL_CLOSED');
 });
 
+test('a page that is left takes its workers along, and works when somebody comes back', { modes: ['threads', 'isolated'] }, async (page) => {
+  const url = page.url();
+  await page.evaluate(async () => {
+    globalThis.left = await Pool.create({ workers: 2, createWorker: moduleWorker('/own-worker.js') });
+    for (const job of [left.run('forever', null), left.run('echo', 1), ...Array.from({ length: 100 }, (_, i) => left.run('simulate', { duration: i }))]) job.catch(() => {});
+    await until(() => left.stats().running === 2);
+  });
+  assert.equal(page.workers().length, 2);
+  await page.goto(`${url}&left`);
+  for (let i = 0; i < 250 && page.workers().length > 0; i++) await new Promise((done) => setTimeout(done, 20));
+  assert.equal(page.workers().length, 0, 'no worker of the page that was left');
+  await page.goBack();
+  const used = await page.evaluate(async () => {
+    // The same page, if the browser kept it.
+    const pool = globalThis.left ?? (await Pool.create({ workers: 2 }));
+    const value = await within(pool.run('echo', 'back'));
+    await within(pool.close({ mode: 'abort', deadline: 500 }));
+    return value;
+  });
+  assert.equal(used, 'back');
+});
+
 test('two pools on one page work side by side, and one outlives the other', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const [a, b] = await Promise.all([Pool.create({ workers: 1 }), Pool.create({ workers: 1, queue: { capacity: 2 } })]);
