@@ -1,16 +1,20 @@
 //! Jobs of several kinds in one pool, each with a breaker of its own beside the pool's.
 #![cfg(not(loom))]
 
+mod hands;
+
 use std::time::Duration;
 
 use weirpool_core::{
     breaker::{self, State},
     pool::{
-        Config, Failure, Finish, Kind, Outcome, Policy, Pool, Refusal, Refused, Retry, Running,
-        Settled, Submit, Take, WorkerId,
+        Config, Failure, Finish, Kind, Outcome, Policy, Pool, Refusal, Refused, Retry, Settled,
+        Submit, Take, WorkerId,
     },
     time::Instant,
 };
+
+use hands::{at, take};
 
 type Kinds = Pool<u32, 12, 2>;
 
@@ -42,21 +46,10 @@ const B: Option<Kind> = Some(Kind(1));
 /// One that the pool has no breaker for.
 const OTHER: Option<Kind> = Some(Kind(2));
 
-fn at(millis: u64) -> Instant {
-    Instant::from_millis(millis)
-}
-
 fn of(kind: Option<Kind>) -> Submit {
     Submit {
         kind,
         ..Submit::DEFAULT
-    }
-}
-
-fn take(pool: &Kinds, now: Instant) -> Running<u32> {
-    match pool.take(WorkerId(0), now) {
-        Take::Job(running) => running,
-        other => panic!("a job waits: {other:?}"),
     }
 }
 

@@ -11,13 +11,16 @@ use weirpool_core::{
     adaptive::{self, AdaptiveLimit},
     breaker::{Breaker, Cause, Config, Recorded, State, Transition, Verdict},
     concurrency::ConcurrencyLimit,
+    histogram::Histogram,
     pool::{
         self, Cancel, Failure, Finish, Kind, Outcome, Poll, Pool, Running, Settled, Submit, Take,
         WorkerId,
     },
+    rate::{Quota, RateLimit},
     time::Instant,
 };
 
+const NARROW: bool = cfg!(any(weirpool_narrow, not(target_has_atomic = "64")));
 const RUN: Duration = Duration::from_micros(1);
 
 /// A millisecond is the unit of the scenes' times.
@@ -78,6 +81,40 @@ fn it_opens_once() {
         assert_eq!(breaker.snapshot(at(1)).opened, 1);
         assert_eq!(breaker.acquire(at(1)), Err(Duration::from_millis(1)));
         assert_eq!(causes(&breaker), [Cause::Consecutive]);
+    });
+}
+
+/// The failure that reaches the threshold opens it, also when a success comes between its count and the change of
+/// state.
+#[test]
+fn a_success_does_not_hide_the_last_failure() {
+    model(|| {
+        let breaker = Arc::new(Breaker::new(Config {
+            consecutive: Some(2),
+            failure_rate: None,
+            ..Config::DEFAULT
+        }));
+        let report = |breaker: &Breaker, verdict| {
+            let permit = breaker.acquire(at(1)).unwrap();
+            move |breaker: &Breaker| breaker.record(permit, verdict, RUN, at(1))
+        };
+        let _ = report(&breaker, Verdict::Failure)(&breaker);
+        let success = report(&breaker, Verdict::Success);
+        let failure = report(&breaker, Verdict::Failure);
+        let other = {
+            let breaker = breaker.clone();
+            thread::spawn(move || success(&breaker))
+        };
+        let mine = failure(&breaker);
+        let theirs = other.join().unwrap();
+        match mine {
+            // The success came first.
+            Recorded::Counted => assert_eq!(theirs, Recorded::Counted),
+            Recorded::Opened => assert!(matches!(theirs, Recorded::Counted | Recorded::Stale)),
+            other => panic!("{other:?}"),
+        }
+        let opened = breaker.snapshot(at(1)).opened;
+        assert_eq!(opened == 1, mine == Recorded::Opened);
     });
 }
 
@@ -612,5 +649,61 @@ fn a_limit_that_rises_starts_a_worker() {
             workers >= 2,
             "a job waits, a place is free, and one worker works"
         );
+    });
+}
+
+/// Contexts that come at once after a long time find the burst whole, and each token once.
+#[test]
+fn every_token_is_given_once() {
+    model(|| {
+        let limit = Arc::new(RateLimit::new(Some(Quota::per_second(1).with_burst(2))));
+        let check = |limit: &RateLimit| limit.check(at(1)).is_ok();
+        let others: Vec<_> = (0..2)
+            .map(|_| {
+                let limit = limit.clone();
+                thread::spawn(move || check(&limit))
+            })
+            .collect();
+        let mine = check(&limit);
+        let granted = others.into_iter().map(|other| other.join().unwrap());
+        assert_eq!(granted.filter(|&ok| ok).count() + usize::from(mine), 2);
+        assert_eq!(limit.available(at(1)), 0);
+    });
+}
+
+/// A snapshot that has a value has a maximum and, with wide words, a sum that cover it.
+#[test]
+fn a_snapshot_covers_what_it_counts() {
+    let mut model = loom::model::Builder::new();
+    // A snapshot is 240 loads.
+    model.max_branches = 10_000;
+    model.check(|| {
+        const VALUES: [u64; 2] = [40, 300];
+        let histogram = Arc::new(Histogram::new());
+        let others = VALUES.map(|value| {
+            let histogram = histogram.clone();
+            thread::spawn(move || histogram.record(value))
+        });
+        let seen = histogram.snapshot();
+        let possible: &[u64] = match seen.count() {
+            0 => &[0],
+            1 => &VALUES,
+            _ => &[340],
+        };
+        if NARROW {
+            assert!(possible.iter().any(|&sum| seen.sum() >= sum));
+        } else {
+            assert!(possible.contains(&seen.sum()), "{seen:?}");
+        }
+        assert!(seen.count() == 0 || seen.max() >= 40);
+        // The buckets are at most an eighth wide: only the greater value reaches this.
+        let [greatest] = seen.quantiles([1_000_000]);
+        assert!(greatest <= 44 || greatest == 300, "{greatest}");
+        assert!(seen.count() < 2 || greatest == 300);
+        for other in others {
+            other.join().unwrap();
+        }
+        let seen = histogram.snapshot();
+        assert_eq!((seen.count(), seen.sum(), seen.max()), (2, 340, 300));
     });
 }

@@ -1,17 +1,20 @@
 //! A pool whose memory is given up: its ledger moves, its waiting jobs are adopted, its lost ones are counted.
 #![cfg(not(loom))]
 
+mod hands;
+
 use std::time::Duration;
 
 use weirpool_core::{
     adaptive, breaker,
     pool::{
         Carried, Config, Finish, Kind, Ledger, Lost, Outcome, Phase, Policy, Poll, Pool, Priority,
-        Refused, Retry, Running, Settled, State, Submit, Take, WorkerId,
+        Refused, Retry, Settled, State, Submit, Take, WorkerId,
     },
     rate::Quota,
-    time::Instant,
 };
+
+use hands::{at, take};
 
 type Small = Pool<u32, 16>;
 
@@ -29,17 +32,6 @@ fn new() -> Small {
         }),
         ..Config::DEFAULT
     })
-}
-
-fn at(millis: u64) -> Instant {
-    Instant::from_millis(millis)
-}
-
-fn take(pool: &Small, now: Instant) -> Running<u32> {
-    match pool.take(WorkerId(0), now) {
-        Take::Job(running) => running,
-        other => panic!("a job waits: {other:?}"),
-    }
 }
 
 /// What the owner of a lost memory does: it copies the ledger's bytes, and calls nothing of the old pool.

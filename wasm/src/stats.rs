@@ -36,11 +36,13 @@ pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> V
         all.failed,
         all.timed_out,
         all.cancelled,
+        all.retried,
         all.panicked,
         all.stale,
         all.worker_crashes,
         all.resets,
         all.queued.into(),
+        all.delayed.into(),
         all.running.into(),
         all.abandoned.into(),
     ];
@@ -65,6 +67,7 @@ pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> V
         fraction(breaker.failure_rate),
         fraction(breaker.slow_rate),
         breaker.opened.into(),
+        breaker.stale.into(),
         breaker
             .retry_after
             .map_or(0.0, |wait| wait.as_micros() as f64),
@@ -73,7 +76,7 @@ pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> V
     numbers
 }
 
-const COUNTS: [&str; 22] = [
+const COUNTS: [&str; 24] = [
     "submitted",
     "accepted",
     "refused_full",
@@ -89,20 +92,23 @@ const COUNTS: [&str; 22] = [
     "failed",
     "timed_out",
     "cancelled",
+    "retried",
     "panicked",
     "stale",
     "worker_crashes",
     "resets",
     "queued",
+    "delayed",
     "running",
     "abandoned",
 ];
 
-const BREAKER: [&str; 6] = [
+const BREAKER: [&str; 7] = [
     "state",
     "generation",
     "failure_rate",
     "slow_rate",
     "opened",
+    "stale",
     "retry_after",
 ];

@@ -21,10 +21,11 @@ pub fn gzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>
         .try_reserve_exact(bound)
         .map_err(|_| JobError::out_of_memory(bound))?;
     let mut encoder = GzEncoder::new(output, Compression::default());
-    for chunk in input.bytes.chunks(CHUNK) {
+    for (nth, chunk) in input.bytes.chunks(CHUNK).enumerate() {
         if context.cancelled() {
             return Err(JobError::cancelled());
         }
+        context.progress((nth * CHUNK) as f64, input.bytes.len() as f64);
         encoder.write_all(chunk).map_err(failed)?;
     }
     let mut output = encoder.finish().map_err(failed)?;
@@ -41,6 +42,9 @@ pub fn gunzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'
         if context.cancelled() {
             return Err(JobError::cancelled());
         }
+        // Up to what it has read ahead.
+        let done = input.bytes.len() - decoder.get_ref().len();
+        context.progress(done as f64, input.bytes.len() as f64);
         let read = decoder.read(&mut chunk).map_err(failed)?;
         if read == 0 {
             output.shrink_to_fit();
@@ -65,6 +69,7 @@ mod tests {
     fn context() -> Context<'static> {
         Context {
             cancelled: &|| false,
+            progress: &|_, _| {},
             now: || 0.0,
             deadline: f64::INFINITY,
             attempt: 1,

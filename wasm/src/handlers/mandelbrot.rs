@@ -56,6 +56,7 @@ pub fn mandelbrot<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Val
                 if context.cancelled() {
                     return Err(JobError::cancelled());
                 }
+                context.progress(pixels.len() as f64 / 4.0, size as f64 / 4.0);
             }
         }
     }
@@ -121,6 +122,7 @@ mod tests {
     fn run(json: &str) -> Result<Vec<u8>, JobError> {
         let context = Context {
             cancelled: &|| false,
+            progress: &|_, _| {},
             now: || 0.0,
             deadline: f64::INFINITY,
             attempt: 1,
