@@ -32,7 +32,7 @@
 //!
 //! # The parts
 //! [`pool`] composes the others, and its documentation has the laws that hold. Each of the others works alone:
-//! [`breaker`], [`rate`], [`concurrency`], [`adaptive`], [`retry`], [`histogram`], [`metrics`] and [`time`].
+//! [`queue`], [`breaker`], [`rate`], [`concurrency`], [`adaptive`], [`retry`], [`histogram`], [`metrics`] and [`time`].
 //!
 //! The four usual pools are configurations of one, each with an example in `examples/`: `basic` (a bounded queue and a
 //! fixed number of workers), `dynamic` (a limit that changes while jobs run), `priority` (lanes that age) and `advanced`
@@ -65,6 +65,7 @@ pub mod error;
 pub mod histogram;
 pub mod metrics;
 pub mod pool;
+pub mod queue;
 pub mod rate;
 pub mod retry;
 pub mod time;
@@ -78,8 +79,8 @@ mod gate;
 mod job;
 mod key;
 mod ledger;
-mod queue;
 mod schedule;
 mod sync;
 mod table;
 mod terms;
+mod tournament;
