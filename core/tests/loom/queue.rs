@@ -128,3 +128,33 @@ fn cancel_cancel_and_reuse_at_the_full_edge() {
         check_quiet(&queue);
     });
 }
+
+/// A slot that comes back with a later item, while the root still names it for the earlier one, goes before nobody.
+#[test]
+fn a_slot_that_is_used_again_overtakes_nobody() {
+    model(|| {
+        let queue = small();
+        for item in 0..3 {
+            push(&queue, item).unwrap();
+        }
+        // All in threads of their own: the main one only waits, which costs none of the preemptions.
+        let poppers: Vec<_> = (0..2)
+            .map(|_| {
+                let queue = queue.clone();
+                thread::spawn(move || queue.pop().expect("three wait"))
+            })
+            .collect();
+        let pusher = {
+            let queue = queue.clone();
+            thread::spawn(move || push(&queue, 3).is_some())
+        };
+        let popped: u32 = poppers
+            .into_iter()
+            .map(|popper| popper.join().unwrap())
+            .sum();
+        assert_eq!(popped, 1, "the first two, whatever was pushed meanwhile");
+        let pushed = pusher.join().unwrap();
+        assert_eq!(drain(&queue), if pushed { vec![2, 3] } else { vec![2] });
+        check_quiet(&queue);
+    });
+}
