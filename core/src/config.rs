@@ -8,7 +8,7 @@ use crate::pool::{Pool, Refusal, Submit};
 use crate::{
     adaptive, breaker,
     error::ConfigError,
-    key::MAX_STEP,
+    queue,
     rate::Quota,
     retry::{Allowance, Policy},
 };
@@ -92,7 +92,7 @@ pub enum Order {
     /// First in, first out.
     #[default]
     Fifo,
-    /// Earliest deadline first, by the jobs' total time-outs; equal ones first in, first out.
+    /// Earliest deadline first, in a pool by the jobs' total time-outs; equal ones first in, first out.
     ///
     /// A job whose deadline is further off than the horizon, or that has none, counts as due after the horizon: its turn
     /// comes, however many with earlier deadlines follow it. **It is overtaken only by jobs that were submitted no later
@@ -157,20 +157,18 @@ impl Config {
                 "the limit is zero or above the most running",
             ));
         }
-        if let Some(ageing) = self.ageing
-            && ageing.as_micros() > MAX_STEP.as_micros()
-        {
-            return Err(ConfigError::new("the ageing is over three days"));
-        }
-        if let Order::Deadline { horizon } = self.order
-            && horizon.as_micros() > MAX_STEP.as_micros()
-        {
-            return Err(ConfigError::new("the horizon is over three days"));
-        }
         if let Some(0) = self.max_in_flight {
             return Err(ConfigError::new("no job could be in flight"));
         }
-        Ok(())
+        self.queue().check()
+    }
+
+    /// How its queue is set up.
+    pub(crate) const fn queue(&self) -> queue::Config {
+        queue::Config {
+            ageing: self.ageing,
+            order: self.order,
+        }
     }
 }
 

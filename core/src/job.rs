@@ -99,7 +99,8 @@ impl Carried {
     }
 }
 
-/// The name of an accepted job. A copy outlives the job without harm: it carries the generation of its slot.
+/// The name of an accepted job, or of an item in a [queue](crate::queue). A copy outlives the job without harm: it carries
+/// the generation of its slot.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Handle(u64);
 

@@ -4,8 +4,7 @@
 use core::time::Duration;
 
 use crate::{
-    config::Order,
-    job::Priority,
+    queue::{Config, Order, Rank},
     sync::{Ordering, const_fn},
     time::{Instant, micros},
 };
@@ -13,16 +12,6 @@ use crate::{
 /// The longest ageing and the longest horizon, about three days: keys of 32-bit words wrap after 24 days of waiting and
 /// of both together.
 pub(crate) const MAX_STEP: Duration = Duration::from_micros(1 << 38);
-
-/// What a job's turn depends on, beside when it was submitted.
-#[derive(Clone, Copy)]
-pub(crate) struct Rank {
-    pub(crate) priority: Priority,
-    pub(crate) ageing: Option<Duration>,
-    pub(crate) order: Order,
-    /// The job's total deadline.
-    pub(crate) deadline: Instant,
-}
 
 /// A job's turn: its key and, where keys may be equal, a ticket by which those go.
 #[derive(Clone, Copy)]
@@ -92,7 +81,7 @@ mod wide {
         }
 
         /// The turn of a job submitted now.
-        pub(crate) fn turn(&self, now: Instant, rank: Rank) -> Turn {
+        pub(crate) fn turn(&self, now: Instant, rank: Rank, config: Config) -> Turn {
             let time = now.as_micros().min(LAST) * STAMPS;
             let mut last = self.last.load(Ordering::Relaxed);
             // Relaxed: stamps grow in the order of this one word, which happens-before respects.
@@ -108,7 +97,7 @@ mod wide {
                     Err(now) => last = now,
                 }
             };
-            let (place, ticket) = match rank.order {
+            let (place, ticket) = match config.order {
                 Order::Fifo => (stamp, None),
                 Order::Deadline { horizon } => {
                     let first = stamp / STAMPS;
@@ -120,7 +109,7 @@ mod wide {
                 }
             };
             let steps = rank.priority.steps_below_top();
-            let key = Key(match rank.ageing {
+            let key = Key(match config.ageing {
                 Some(ageing) => (place + steps * micros(ageing) * STAMPS) << 2 | steps,
                 None => steps << 62 | place,
             });
@@ -203,7 +192,7 @@ mod narrow {
         }
 
         /// The turn of a job submitted now.
-        pub(crate) fn turn(&self, now: Instant, rank: Rank) -> Turn {
+        pub(crate) fn turn(&self, now: Instant, rank: Rank, config: Config) -> Turn {
             let millis = now.as_micros() / 1000;
             let now = millis as u32;
             // Relaxed: both words are monotone in their own order, which happens-before respects.
@@ -220,7 +209,7 @@ mod narrow {
                 }
             }
             let ticket = self.ticket.fetch_add(1, Ordering::Relaxed);
-            let place = match rank.order {
+            let place = match config.order {
                 Order::Fifo => time,
                 Order::Deadline { horizon } => {
                     // How far the clock's time is ahead of this context's.
@@ -231,7 +220,7 @@ mod narrow {
                 }
             };
             let steps = rank.priority.steps_below_top();
-            let key = match (rank.ageing, rank.order) {
+            let key = match (config.ageing, config.order) {
                 (Some(ageing), _) => Key::of(
                     place.wrapping_add((steps * (micros(ageing) / 1000)) as u32),
                     ticket,

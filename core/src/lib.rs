@@ -32,11 +32,34 @@
 //!
 //! # The parts
 //! [`pool`] composes the others, and its documentation has the laws that hold. Each of the others works alone:
-//! [`breaker`], [`rate`], [`concurrency`], [`adaptive`], [`retry`], [`histogram`], [`metrics`] and [`time`].
+//! [`queue`], [`breaker`], [`rate`], [`concurrency`], [`adaptive`], [`retry`], [`histogram`], [`metrics`] and [`time`].
 //!
 //! The four usual pools are configurations of one, each with an example in `examples/`: `basic` (a bounded queue and a
 //! fixed number of workers), `dynamic` (a limit that changes while jobs run), `priority` (lanes that age) and `advanced`
 //! (rate, breakers for kinds of jobs, retries, deadlines and a limit that adapts itself).
+//!
+//! # Complexity
+//! A job's way through the pool, and an item's through the queue, takes a fixed number of *sweeps*: two for an item or a
+//! plain job, six for a job with time-outs, at most ten more for each retry. A sweep is at most two tries on each of
+//! `⌈log₈ slots⌉` levels (two at 64 slots, four at 4096), each a look at eight words. The other parts take a constant number
+//! of steps, a snapshot of a histogram one for each of its 240 buckets. What is done over again beyond that is done
+//! because another context made progress meanwhile.
+//!
+//! # What was decided against
+//! - *A ring for the queue*, such as `heapless::mpmc` or `crossbeam_queue::ArrayQueue`: whoever is stopped between taking
+//!   a position and filling it holds the others up (an interrupt would spin for ever), or makes them see a queue that is
+//!   full and empty at once. And an item that is cancelled behind a waiting head keeps its place until the head is gone.
+//! - *A word of ready bits for each lane*: exact and short, but who looks for the next of `n` items looks at `n` keys; it
+//!   ends at a word's 32 slots, and deadlines, delays and time-outs would each want a structure of their own. The tournament
+//!   is one for all four. It costs a plain queue's speed.
+//! - *A heap or a list in a critical section*: interrupts would wait for the longest operation, and other cores and a
+//!   browser's page, which may not block, would have to spin.
+//! - *A lane for each level of priority that is served by turns or weights*: the bound on a job's wait would depend on what
+//!   else is queued. The age in one key gives a bound in time, whatever comes.
+//! - *A clock*: there is none that is right for an interrupt, a page and a test. Time as an argument also replays.
+//! - *64-bit words everywhere*: where a target lacks them they are emulated under a lock that an interrupt can find taken.
+//! - *Futures and wakers*: a waker is a call into code that may lock or allocate. [`poll_at`](pool::Pool::poll_at) and
+//!   [`wants_worker`](pool::Pool::wants_worker) say when and whom to wake, by whatever means there are.
 //!
 //! # When not to use it
 //! Where jobs only wait for input and output, an async runtime with a semaphore is simpler. Where jobs must outlive the
@@ -65,6 +88,7 @@ pub mod error;
 pub mod histogram;
 pub mod metrics;
 pub mod pool;
+pub mod queue;
 pub mod rate;
 pub mod retry;
 pub mod time;
@@ -78,8 +102,8 @@ mod gate;
 mod job;
 mod key;
 mod ledger;
-mod queue;
 mod schedule;
 mod sync;
 mod table;
 mod terms;
+mod tournament;

@@ -65,8 +65,9 @@ use crate::{
     error::ConfigError,
     gate::{Gate, MAX_COUNT, Mode, Shut},
     job::{Course, Entry},
-    key::{Clock, Key, Rank},
+    key::Key,
     metrics::Metrics,
+    queue::Rank,
     rate::RateLimit,
     retry::Budget,
     schedule::{Gone, Schedule, Seen},
@@ -111,8 +112,6 @@ pub use crate::{
 pub struct Pool<T, const SLOTS: usize, const KINDS: usize = 0> {
     /// Written by submitters and workers.
     pub(crate) gate: Apart<Gate>,
-    /// Written by submitters.
-    pub(crate) clock: Apart<Clock>,
     /// Written by workers.
     pub(crate) permits: Apart<AdaptiveLimit>,
     /// Bound on the jobs in flight.
@@ -126,8 +125,6 @@ pub struct Pool<T, const SLOTS: usize, const KINDS: usize = 0> {
     pub(crate) capacity: u32,
     pub(crate) most_running: u16,
     pub(crate) count_submit_timeouts: bool,
-    pub(crate) ageing: Option<Duration>,
-    pub(crate) order: Order,
     pub(crate) retry: Option<Policy>,
 }
 
@@ -173,11 +170,10 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
             };
             Self {
                 gate: Apart(Gate::new()),
-                clock: Apart(Clock::new()),
                 permits: Apart(permits),
                 max_in_flight: AtomicU32::new(max_in_flight),
                 abandoned: AtomicU32::new(0),
-                schedule: Schedule::new(matches!(config.order, Order::Deadline { .. })),
+                schedule: Schedule::new(config.queue()),
                 watches: array!(|_i| Watch::new(); SLOTS),
                 terms: array!(|_i| Terms::new(); SLOTS),
                 ledger: Ledger {
@@ -189,8 +185,6 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
                 capacity: config.capacity as u32,
                 most_running: config.most_running,
                 count_submit_timeouts: config.count_submit_timeouts,
-                ageing: config.ageing,
-                order: config.order,
                 retry: config.retry,
             }
         }
@@ -551,8 +545,6 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
         };
         let rank = Rank {
             priority,
-            ageing: self.ageing,
-            order: self.order,
             deadline: total_deadline,
         };
         let run_timeout = run_timeout.map_or(u64::MAX, micros);
@@ -579,7 +571,8 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
         self.schedule.insert(
             vacant,
             entry,
-            self.clock.turn(submitted, rank),
+            rank,
+            submitted,
             Key::due(total_deadline.min(queue_deadline), now),
             (not_before > now).then(|| delay_key(not_before, now)),
         )

@@ -1,297 +1,416 @@
-//! The queue: a versioned tournament of least keys over the slots of a table.
+//! A bounded queue that orders by priority and age or by deadline, and lets go of any item by its handle.
 //!
-//! One mechanism for every order. Each slot that is *present* plays with its [`Key`]; every inner node names the slot
-//! that won below it, so the root names the least of all. An f-array in the sense of Jayanti ("f-arrays:
-//! implementation and applications", PODC 2002), here with the least key as its function.
+//! It is the part of the pool that jobs wait in, alone: lanes of priority that age, or strict ones; first in, first out
+//! inside a lane, or the earliest deadline first. It is lock-free, keeps its items in `N` slots of its own and takes any
+//! number of pushing and popping contexts, interrupts among them.
 //!
-//! # How it works
-//! Who changes a slot (its presence or its key) then *sweeps*: on the way from the slot to the root it refreshes each
-//! node, that is, reads the node's word, reads its children, and swaps in `[version + 1 | winner]`. If the swap fails
-//! it tries once more; after two failures another refresh has begun after the change, has seen it and has
-//! succeeded. So a sweep takes at most two tries a level, `⌈log₈ SLOTS⌉` levels, whatever others do: wait-free, and
-//! independent of how many jobs wait.
+//! ```
+//! use weirpool_core::queue::{Config, Priority, Queue, Rank};
+//! use weirpool_core::time::Instant;
 //!
-//! # Why the root is right
-//! - *Covered*: once a sweep has passed a node, every later successful refresh of that node began after it (the
-//!   version says so) and read the children after it. By induction over the levels the root's winner has a key no
-//!   greater than that of any present slot whose sweep is complete.
-//! - *The dead may shadow the living, but not for long*: between a change and its sweep the root may name a slot that
-//!   is gone. Nodes do not judge this; who meets a dead winner at the root sweeps for it and looks again.
-//! - *No mixing of keys*: a slot's key is set only after a sweep that took the slot out, so no node names a slot by an
-//!   older key than that with which it comes in. A refresh that was stopped in between fails on the version.
-//! - A taker reads the root, then the slot's state, then [the root again](Tournament::is_still): if that is unchanged,
-//!   the slot was present and least at that moment, and claiming it by its state word takes effect there.
+//! static QUEUE: Queue<&str, 3> = Queue::new(Config::DEFAULT);
 //!
-//! # Orderings
-//! "After two failures another refresh began after the change" needs one order of four operations on two words (the
-//! change of the leaf, both loads of the node, the load of the leaf by the other refresh): a store-buffering shape
-//! that acquire and release do not exclude. So the change, the loads of states and nodes and the swaps are `SeqCst`;
-//! on x86, Arm and WebAssembly these loads and swaps cost what weaker ones cost. Keys are relaxed: they are written
-//! before the state that makes them visible, and a key read from a later generation makes the refresh fail.
+//! let now = Instant::from_millis(1);
+//! let urgent = Rank { priority: Priority::Critical, ..Rank::DEFAULT };
+//! let sweep = QUEUE.push("sweep the floor", Rank::DEFAULT, now).unwrap();
+//! QUEUE.push("water the plants", Rank::DEFAULT, now).unwrap();
+//! QUEUE.push("put out the fire", urgent, now).unwrap();
+//! assert_eq!(QUEUE.push("one too many", urgent, now), Err("one too many"));
 //!
-//! # How far the versions reach
-//! A version has 48 bits (19 where words have 32): a refresh stopped between its load and its swap is fooled by
-//! exactly a multiple of 2^48 (524 288) refreshes of its one node in that pause.
+//! assert_eq!(QUEUE.cancel(sweep), Some("sweep the floor"));
+//! assert_eq!(QUEUE.cancel(sweep), None);
+//! assert_eq!(QUEUE.pop(), Some("put out the fire"));
+//! assert_eq!(QUEUE.pop(), Some("water the plants"));
+//! assert_eq!(QUEUE.pop(), None);
+//! ```
+//!
+//! # Complexity
+//! A push, a pop and a cancellation each take a slot or give one back, and *sweep* the tournament of least keys from the
+//! slot to its root: at most two tries on each of `⌈log₈ N⌉` levels, each a look at eight words. How many items wait does
+//! not matter. A retry beyond that means that another context made progress.
+//!
+//! # When it is full, and when it is empty
+//! A push takes a place and then shows its item; a pop or a cancellation takes the item and then gives the place back. Each
+//! step takes effect at one moment between the call and its return. So *full* and *empty* are exact: an item whose push
+//! has returned is found, and so is a place whose pop has returned, and neither answer is given because another
+//! context was stopped half-way, except that it keeps the one place or item that it has in its hands.
+//!
+//! # When not to use it
+//! Where neither order nor cancellation matters, a ring is several times faster: it has no order to keep.
 #![forbid(unsafe_code)]
 
+use core::time::Duration;
+
 use crate::{
-    key::Key,
-    sync::{AtomicWord, Loose64, Ordering, Word, array, const_fn, newest},
-    table::{INDEX_MASK, tagged},
+    error::ConfigError,
+    key::{Clock, MAX_STEP},
+    sync::{Apart, const_fn},
+    table::{Mark, Stage, Table, Vacant},
+    time::Instant,
+    tournament::Tournament,
 };
 
-/// Children of a node. Eight 64-bit words are one cache line.
-const ARITY: usize = if cfg!(loom) { 2 } else { 8 };
+pub use crate::{
+    config::Order,
+    job::{Handle, Priority},
+};
 
-/// Levels that the largest table needs: 2^16 slots at eight children, or a handful at two.
-const MAX_LEVELS: usize = 6;
+/// How a queue orders its items.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Config {
+    /// What a step of priority is worth, at most about three days; `None` is strict priority. An item counts as pushed this
+    /// much later for every level that it is below the top: see [`pool::Config::ageing`](crate::pool::Config::ageing)
+    /// for the bound that follows.
+    pub ageing: Option<Duration>,
+    /// What goes first inside a level of priority.
+    pub order: Order,
+}
 
-/// A set of slots ordered by their keys.
+impl Config {
+    /// Ageing one level a second; first in, first out.
+    pub const DEFAULT: Self = Self {
+        ageing: Some(Duration::from_millis(1000)),
+        order: Order::Fifo,
+    };
+
+    pub(crate) const fn check(&self) -> Result<(), ConfigError> {
+        if let Some(ageing) = self.ageing
+            && ageing.as_micros() > MAX_STEP.as_micros()
+        {
+            return Err(ConfigError::new("the ageing is over three days"));
+        }
+        if let Order::Deadline { horizon } = self.order
+            && horizon.as_micros() > MAX_STEP.as_micros()
+        {
+            return Err(ConfigError::new("the horizon is over three days"));
+        }
+        Ok(())
+    }
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// What an item's turn depends on, beside when it was pushed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rank {
+    /// Its level.
+    pub priority: Priority,
+    /// When it is due, for [`Order::Deadline`]; [`Instant::MAX`] is never. The queue drops nothing that is overdue.
+    pub deadline: Instant,
+}
+
+impl Rank {
+    /// Normal priority, no deadline.
+    pub const DEFAULT: Self = Self {
+        priority: Priority::Normal,
+        deadline: Instant::MAX,
+    };
+}
+
+impl Default for Rank {
+    fn default() -> Self {
+        Self::DEFAULT
+    }
+}
+
+/// A bounded queue of at most `N` items, 1 to 65 535 (8 191 with 32-bit words).
+///
+/// Besides its items it takes 28 bytes a slot (20 with 32-bit words).
 #[derive(Debug)]
-pub(crate) struct Tournament<const SLOTS: usize> {
-    /// The key of each slot; meaningful while the slot is present. Written only by who owns the slot.
-    keys: [Loose64; SLOTS],
-    /// `[version | winner + 1]`, winner code 0 for none. Lowest level first; the levels together never need more
-    /// than `SLOTS` nodes.
-    nodes: [AtomicWord; SLOTS],
+pub struct Queue<T, const N: usize> {
+    /// Written by who pushes.
+    clock: Apart<Clock>,
+    lanes: Tournament<N>,
+    pub(crate) table: Table<T, N>,
+    config: Config,
 }
 
-/// The least slot as the root named it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Least {
-    pub(crate) index: usize,
-    root: Word,
-}
-
-impl<const SLOTS: usize> Tournament<SLOTS> {
-    const SHAPE: Shape = Shape::new(SLOTS);
-
+impl<T, const N: usize> Queue<T, N> {
     const_fn! {
-        pub(crate) const fn new() -> Self {
-            const { assert!(Self::SHAPE.nodes <= SLOTS, "the nodes do not fit") };
+        /// An empty queue.
+        ///
+        /// # Panics
+        /// Where [`try_new`](Self::try_new) would fail; in a `static` that is an error of compilation.
+        pub const fn new(config: Config) -> Self {
+            match config.check() {
+                Ok(()) => Self::build(config),
+                Err(error) => panic!("{}", error.message()),
+            }
+        }
+
+        /// An empty queue.
+        ///
+        /// # Errors
+        /// If the ageing or the horizon is out of its range.
+        pub const fn try_new(config: Config) -> Result<Self, ConfigError> {
+            match config.check() {
+                Ok(()) => Ok(Self::build(config)),
+                Err(error) => Err(error),
+            }
+        }
+
+        /// An empty queue whose configuration was checked.
+        pub(crate) const fn build(config: Config) -> Self {
             Self {
-                keys: array!(|_i| Loose64::new(u64::MAX); SLOTS),
-                nodes: array!(|_i| AtomicWord::new(0); SLOTS),
+                clock: Apart(Clock::new()),
+                lanes: Tournament::new(),
+                table: Table::new(),
+                config,
             }
         }
     }
 
-    /// Sets the key of a slot, which must not be present, by who owns it.
-    #[inline(always)]
-    pub(crate) fn set_key(&self, index: usize, key: Key) {
-        // Most jobs have no time-out, as the last one in their slot; and a store costs far more where, as in
-        // WebAssembly, it cannot be relaxed.
-        if self.key(index) != key {
-            self.keys[index].store(key.0);
-        }
-    }
-
-    /// The key of a slot; torn or outdated unless the slot is checked afterwards.
-    #[inline(always)]
-    pub(crate) fn key(&self, index: usize) -> Key {
-        Key(self.keys[index].load())
-    }
-
-    /// Whether the root names nobody. Exact: then no slot whose sweep was complete is present.
-    #[inline(always)]
-    pub(crate) fn is_empty(&self) -> bool {
-        newest(self.root()) & INDEX_MASK == 0
-    }
-
-    /// The slot that the root names.
-    #[inline(always)]
-    pub(crate) fn least(&self) -> Option<Least> {
-        let root = newest(self.root());
-        let index = ((root & INDEX_MASK) as usize).checked_sub(1)?;
-        Some(Least { index, root })
-    }
-
-    /// Whether the root has not changed since it named this slot.
-    #[inline(always)]
-    pub(crate) fn is_still(&self, least: Least) -> bool {
-        newest(self.root()) == least.root
-    }
-
-    /// Brings a change of one slot up to the root. `present` says whether a slot plays, and `earlier` which of two slots
-    /// with the same key goes first.
-    pub(crate) fn sweep(
-        &self,
-        index: usize,
-        present: impl Fn(usize) -> bool,
-        earlier: impl Fn(usize, usize) -> bool,
-    ) {
-        let mut child = index;
-        for level in 0..Self::SHAPE.levels {
-            let parent = child / ARITY;
-            let node = &self.nodes[Self::SHAPE.offsets[level] + parent];
-            let first = parent * ARITY;
-            let end = (first + ARITY).min(Self::SHAPE.widths[level]);
-            let mut word = newest(node);
-            for _ in 0..2 {
-                let winner = if level == 0 {
-                    self.least_slot(first, end, &present, &earlier)
-                } else {
-                    let below = Self::SHAPE.offsets[level - 1];
-                    self.least_winner(below + first, below + end, &earlier)
-                };
-                match node.compare_exchange(
-                    word,
-                    tagged(word, winner),
-                    Ordering::SeqCst,
-                    Ordering::SeqCst,
-                ) {
-                    Ok(_) => break,
-                    Err(now) => word = now,
-                }
-            }
-            child = parent;
-        }
-    }
-
-    /// The code of the least present slot among some.
-    #[inline(always)]
-    fn least_slot(
-        &self,
-        first: usize,
-        end: usize,
-        present: &impl Fn(usize) -> bool,
-        earlier: &impl Fn(usize, usize) -> bool,
-    ) -> usize {
-        let (mut winner, mut least) = (0, Key::NEVER);
-        for index in first..end {
-            if present(index) {
-                let key = self.key(index);
-                if key.before(least) || key == least && winner != 0 && earlier(index, winner - 1) {
-                    (winner, least) = (index + 1, key);
-                }
-            }
-        }
-        winner
-    }
-
-    /// The code of the least of the winners that some nodes name.
-    #[inline(always)]
-    fn least_winner(
-        &self,
-        first: usize,
-        end: usize,
-        earlier: &impl Fn(usize, usize) -> bool,
-    ) -> usize {
-        let (mut winner, mut least) = (0, Key::NEVER);
-        for node in &self.nodes[first..end] {
-            let code = (newest(node) & INDEX_MASK) as usize;
-            if code != 0 {
-                let key = self.key(code - 1);
-                if winner == 0 || key.before(least) || key == least && earlier(code - 1, winner - 1)
-                {
-                    (winner, least) = (code, key);
-                }
-            }
-        }
-        winner
-    }
-
-    #[inline(always)]
-    fn root(&self) -> &AtomicWord {
-        &self.nodes[Self::SHAPE.nodes - 1]
-    }
-}
-
-/// Where the levels of a tournament lie in its array of nodes.
-struct Shape {
-    levels: usize,
-    nodes: usize,
-    /// First node of each level.
-    offsets: [usize; MAX_LEVELS],
-    /// How many children each level has in all.
-    widths: [usize; MAX_LEVELS],
-}
-
-impl Shape {
-    const fn new(slots: usize) -> Self {
-        let mut shape = Self {
-            levels: 0,
-            nodes: 0,
-            offsets: [0; MAX_LEVELS],
-            widths: [0; MAX_LEVELS],
+    /// Puts an item in line.
+    ///
+    /// # Errors
+    /// The item, if all places are taken.
+    pub fn push(&self, item: T, rank: Rank, now: Instant) -> Result<Handle, T> {
+        let Some(vacant) = self.table.reserve() else {
+            return Err(item);
         };
-        let mut width = slots;
+        self.assign(&vacant, rank, now);
+        let index = vacant.index();
+        let mark = vacant.publish(item, false);
+        self.sweep(index);
+        Ok(Handle::new(index, mark))
+    }
+
+    /// Takes the item out whose turn was next at one moment during the call; `None` if none waited then.
+    pub fn pop(&self) -> Option<T> {
         loop {
-            shape.offsets[shape.levels] = shape.nodes;
-            shape.widths[shape.levels] = width;
-            width = width.div_ceil(ARITY);
-            shape.levels += 1;
-            shape.nodes += width;
-            if width <= 1 {
-                return shape;
+            let (index, mark) = self.next()?;
+            // Else another context took it.
+            if let Some(item) = self.remove(index, mark) {
+                return Some(item);
             }
         }
     }
+
+    /// Takes an item out wherever it stands; `None` if it is not in line any more. Its place is free when this returns.
+    pub fn cancel(&self, handle: Handle) -> Option<T> {
+        let mark = self.mark(handle)?;
+        self.remove(handle.index(), mark)
+    }
+
+    /// Whether no item waits.
+    #[inline(always)]
+    pub fn is_empty(&self) -> bool {
+        self.lanes.is_empty()
+    }
+
+    fn remove(&self, index: usize, mark: Mark) -> Option<T> {
+        let item = self.table.claim(index, mark, Stage::Held)?;
+        self.sweep(index);
+        self.table.free(index, mark.at(Stage::Held));
+        Some(item)
+    }
+
+    /// Gives the item that will be put into a slot its turn, by when it was pushed.
+    #[inline(always)]
+    pub(crate) fn assign(&self, vacant: &Vacant<'_, T, N>, rank: Rank, pushed: Instant) {
+        let turn = self.clock.turn(pushed, rank, self.config);
+        self.lanes.set_key(vacant.index(), turn.key);
+        if let Some(ticket) = turn.ticket {
+            vacant.set_ticket(ticket);
+        }
+    }
+
+    /// The state of a handle's slot, if it still is of the handle's generation.
+    #[inline(always)]
+    pub(crate) fn mark(&self, handle: Handle) -> Option<Mark> {
+        let index = handle.index();
+        if index >= N {
+            return None;
+        }
+        let mark = self.table.state(index);
+        (mark.generation() == handle.generation()).then_some(mark)
+    }
+
+    /// The slot of the item whose turn is next, and its state.
+    #[inline(always)]
+    pub(crate) fn next(&self) -> Option<(usize, Mark)> {
+        loop {
+            let least = self.lanes.least()?;
+            let mark = self.table.state(least.index);
+            if mark.stage() != Stage::Queued {
+                self.sweep(least.index);
+            } else if self.lanes.is_still(least) {
+                return Some((least.index, mark));
+            }
+        }
+    }
+
+    /// Brings a change of one slot into the order.
+    #[inline(always)]
+    pub(crate) fn sweep(&self, index: usize) {
+        if matches!(self.config.order, Order::Deadline { .. }) {
+            return self.sweep_by_ticket(index);
+        }
+        self.lanes
+            .sweep(index, |slot| self.is_present(slot), |_, _| false);
+    }
+
+    /// Not inline: the way of a queue without deadlines stays short.
+    #[inline(never)]
+    fn sweep_by_ticket(&self, index: usize) {
+        // Tickets wrap: of any two that wait at once the earlier is less than half a turn behind.
+        let earlier = |slot, other| {
+            let ahead = self
+                .table
+                .ticket(slot)
+                .wrapping_sub(self.table.ticket(other));
+            (ahead as i32) < 0
+        };
+        self.lanes
+            .sweep(index, |slot| self.is_present(slot), earlier);
+    }
+
+    #[inline(always)]
+    fn is_present(&self, slot: usize) -> bool {
+        self.table.state(slot).stage() == Stage::Queued
+    }
 }
 
-#[cfg(all(test, not(loom)))]
+#[cfg(all(test, not(any(loom, shuttle))))]
 mod tests {
-    use core::cell::Cell;
+    extern crate std;
+
+    use std::{rc::Rc, vec::Vec};
 
     use super::*;
 
-    fn first_slot(_: usize, _: usize) -> bool {
-        false
-    }
+    const NOW: Instant = Instant::from_millis(5);
 
-    /// A sweep looks at one family of slots, at most twice, however many are present, at every size.
-    #[test]
-    fn a_sweep_costs_the_same_at_every_depth() {
-        fn check<const SLOTS: usize>(levels: usize) {
-            assert_eq!(Tournament::<SLOTS>::SHAPE.levels, levels);
-            let tournament = Tournament::<SLOTS>::new();
-            let looks = Cell::new(0);
-            for index in (0..SLOTS).rev() {
-                tournament.set_key(index, Key(index as u64));
-                looks.set(0);
-                let present = |slot| {
-                    looks.set(looks.get() + 1);
-                    slot >= index
-                };
-                tournament.sweep(index, present, first_slot);
-                assert_eq!(tournament.least().map(|least| least.index), Some(index));
-                assert!(looks.get() <= ARITY);
-            }
-            for index in 0..SLOTS {
-                assert_eq!(tournament.least().map(|least| least.index), Some(index));
-                tournament.sweep(index, |slot| slot > index, first_slot);
-            }
-            assert!(tournament.is_empty());
-        }
-        check::<1>(1);
-        check::<8>(1);
-        check::<9>(2);
-        check::<64>(2);
-        check::<65>(3);
-        check::<513>(4);
-        check::<4096>(4);
-    }
-
-    #[test]
-    fn of_equal_keys_the_earlier_goes_first() {
-        let tournament = Tournament::<16>::new();
-        // The later the slot, the earlier its ticket; in two families of slots.
-        for index in 0..16 {
-            tournament.set_key(index, Key(5));
-            tournament.sweep(index, |slot| slot <= index, |a, b| a > b);
-            assert_eq!(tournament.least().unwrap().index, index);
+    fn at(priority: Priority) -> Rank {
+        Rank {
+            priority,
+            ..Rank::DEFAULT
         }
     }
 
+    fn drain<T, const N: usize>(queue: &Queue<T, N>) -> Vec<T> {
+        core::iter::from_fn(|| queue.pop()).collect()
+    }
+
     #[test]
-    fn a_root_that_was_swept_is_not_the_same_root() {
-        let tournament = Tournament::<16>::new();
-        tournament.set_key(3, Key(7));
-        tournament.sweep(3, |slot| slot == 3, first_slot);
-        let least = tournament.least().unwrap();
-        assert!(tournament.is_still(least));
-        tournament.sweep(9, |slot| slot == 3, first_slot);
-        assert!(!tournament.is_still(least));
-        assert_eq!(tournament.least().unwrap().index, 3);
+    fn as_many_fit_as_it_has_slots_and_come_out_in_order() {
+        fn check<const N: usize>() {
+            let queue = Queue::<usize, N>::new(Config::DEFAULT);
+            for _ in 0..3 {
+                assert!(queue.is_empty());
+                for item in 0..N {
+                    assert!(queue.push(item, Rank::DEFAULT, NOW).is_ok());
+                }
+                assert_eq!(queue.push(N, Rank::DEFAULT, NOW), Err(N));
+                assert!(drain(&queue).into_iter().eq(0..N));
+            }
+        }
+        check::<1>();
+        check::<2>();
+        check::<9>();
+        check::<65>();
+        check::<513>();
+    }
+
+    #[test]
+    fn a_cancelled_item_leaves_its_place_at_once() {
+        let queue = Queue::<u32, 3>::new(Config::DEFAULT);
+        let handles = [1, 2, 3].map(|item| queue.push(item, Rank::DEFAULT, NOW).unwrap());
+        assert_eq!(queue.cancel(handles[1]), Some(2));
+        let fourth = queue.push(4, Rank::DEFAULT, NOW).unwrap();
+        assert_eq!(fourth.index(), handles[1].index(), "it has the place");
+        assert_eq!(queue.cancel(handles[1]), None, "not by the old handle");
+        assert_eq!(drain(&queue), [1, 3, 4]);
+        assert_eq!(queue.cancel(fourth), None);
+        assert_eq!(queue.cancel(Handle::from_bits(u64::MAX)), None);
+    }
+
+    #[test]
+    fn lanes_age_unless_they_are_strict() {
+        let later = NOW.saturating_add(Duration::from_millis(1500));
+        let order = |ageing| {
+            let config = Config {
+                ageing,
+                ..Config::DEFAULT
+            };
+            let queue = Queue::<&str, 4>::new(config);
+            queue.push("low", at(Priority::Low), NOW).unwrap();
+            queue.push("normal", at(Priority::Normal), later).unwrap();
+            queue.push("high", at(Priority::High), later).unwrap();
+            drain(&queue)
+        };
+        assert_eq!(
+            order(Some(Duration::from_secs(1))),
+            ["high", "low", "normal"]
+        );
+        assert_eq!(order(None), ["high", "normal", "low"]);
+    }
+
+    #[test]
+    fn deadlines_go_first_and_equal_ones_in_order() {
+        let queue = Queue::<u32, 8>::new(Config {
+            order: Order::Deadline {
+                horizon: Duration::from_secs(1),
+            },
+            ..Config::DEFAULT
+        });
+        let due = |millis| Rank {
+            deadline: Instant::from_millis(millis),
+            ..Rank::DEFAULT
+        };
+        // The last two are past the horizon, which makes them equal.
+        for (item, rank) in [(4, due(300)), (1, due(20)), (2, due(20)), (5, due(5_000))] {
+            queue.push(item, rank, NOW).unwrap();
+        }
+        queue.push(6, Rank::DEFAULT, NOW).unwrap();
+        queue.push(3, due(20), NOW).unwrap();
+        assert_eq!(drain(&queue), [1, 2, 3, 4, 5, 6]);
+    }
+
+    #[test]
+    fn a_dropped_queue_drops_its_items() {
+        let item = Rc::new(());
+        let queue = Queue::<Rc<()>, 3>::new(Config::DEFAULT);
+        for _ in 0..3 {
+            queue.push(item.clone(), Rank::DEFAULT, NOW).unwrap();
+        }
+        drop(queue.pop());
+        assert_eq!(Rc::strong_count(&item), 3);
+        drop(queue);
+        assert_eq!(Rc::strong_count(&item), 1);
+    }
+
+    #[test]
+    fn a_setting_out_of_its_range_is_refused() {
+        let long = MAX_STEP + Duration::from_micros(1);
+        let ageing = Config {
+            ageing: Some(long),
+            ..Config::DEFAULT
+        };
+        assert!(Queue::<(), 1>::try_new(ageing).is_err());
+        let horizon = Config {
+            order: Order::Deadline { horizon: long },
+            ..Config::DEFAULT
+        };
+        assert!(Queue::<(), 1>::try_new(horizon).is_err());
+        assert!(Queue::<(), 1>::try_new(Config::DEFAULT).is_ok());
+    }
+
+    /// What the documentation of the type says.
+    #[test]
+    fn a_slot_takes_a_known_size() {
+        const fn size<const N: usize>() -> usize {
+            size_of::<Queue<u64, N>>()
+        }
+        let a_slot = if cfg!(any(weirpool_narrow, not(target_has_atomic = "64"))) {
+            20
+        } else {
+            28
+        };
+        assert_eq!(size::<128>() - size::<64>(), 64 * (8 + a_slot));
     }
 }

@@ -21,10 +21,12 @@
 
 use crate::{
     job::{Entry, Handle},
-    key::{Key, Turn},
-    queue::Tournament,
+    key::Key,
+    queue::{Config, Queue, Rank},
     sync::{AtomicU32, Ordering, const_fn},
-    table::{Mark, Stage, Table, Vacant},
+    table::{Mark, Stage, Vacant},
+    time::Instant,
+    tournament::Tournament,
 };
 
 /// Jobs in slots, by their turn, by when they may be tried again and by when their time-outs are due.
@@ -33,12 +35,9 @@ pub(crate) struct Schedule<T, const SLOTS: usize> {
     /// How many jobs are delayed: at least as many as the order of the delayed names, so that with 0 nobody need look.
     /// Relaxed: who must see a delayed job has heard from who delayed it.
     delayed_jobs: AtomicU32,
-    lanes: Tournament<SLOTS>,
+    queue: Queue<Entry<T>, SLOTS>,
     delayed: Tournament<SLOTS>,
     timers: Tournament<SLOTS>,
-    table: Table<Entry<T>, SLOTS>,
-    /// Whether turns may have equal keys, and go by their tickets then.
-    by_ticket: bool,
 }
 
 /// A job as it was seen at the head of an order.
@@ -69,21 +68,20 @@ pub(crate) enum Gone {
 
 impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
     const_fn! {
-        pub(crate) const fn new(by_ticket: bool) -> Self {
+        pub(crate) const fn new(config: Config) -> Self {
             Self {
                 delayed_jobs: AtomicU32::new(0),
-                lanes: Tournament::new(),
+                queue: Queue::build(config),
                 delayed: Tournament::new(),
                 timers: Tournament::new(),
-                table: Table::new(),
-                by_ticket,
             }
         }
     }
 
     /// A slot for a job that was given a place.
     pub(crate) fn reserve(&self) -> Vacant<'_, Entry<T>, SLOTS> {
-        self.table
+        self.queue
+            .table
             .reserve()
             .expect("a place is given only while a slot is free")
     }
@@ -93,15 +91,13 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
         &self,
         vacant: Vacant<'_, Entry<T>, SLOTS>,
         entry: Entry<T>,
-        turn: Turn,
+        rank: Rank,
+        submitted: Instant,
         due: Key,
         not_before: Option<Key>,
     ) -> Handle {
         let index = vacant.index();
-        self.lanes.set_key(index, turn.key);
-        if let Some(ticket) = turn.ticket {
-            vacant.set_ticket(ticket);
-        }
+        self.queue.assign(&vacant, rank, submitted);
         self.timers.set_key(index, due);
         if let Some(at) = not_before {
             self.set_delayed_key(index, at);
@@ -110,7 +106,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
         let mark = vacant.publish(entry, not_before.is_some());
         match not_before {
             Some(_) => self.sweep_delayed(index),
-            None => self.sweep_lanes(index),
+            None => self.queue.sweep(index),
         }
         if due != Key::NEVER {
             self.sweep_timers(index);
@@ -120,18 +116,13 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
 
     /// The state of a handle's slot, if it still is of the handle's generation.
     pub(crate) fn mark(&self, handle: Handle) -> Option<Mark> {
-        let index = handle.index();
-        if index >= SLOTS {
-            return None;
-        }
-        let mark = self.table.state(index);
-        (mark.generation() == handle.generation()).then_some(mark)
+        self.queue.mark(handle)
     }
 
     /// Whether the lanes are empty.
     #[inline(always)]
     pub(crate) fn is_empty(&self) -> bool {
-        self.lanes.is_empty()
+        self.queue.is_empty()
     }
 
     /// How many jobs are delayed.
@@ -142,17 +133,9 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
 
     /// The queued job whose turn is next.
     pub(crate) fn next_queued(&self) -> Option<Seen> {
-        loop {
-            let least = self.lanes.least()?;
-            let index = least.index;
-            let mark = self.table.state(index);
-            let due = self.timers.key(index);
-            if mark.stage() != Stage::Queued {
-                self.sweep_lanes(index);
-            } else if self.lanes.is_still(least) {
-                return Some(Seen { index, mark, due });
-            }
-        }
+        let (index, mark) = self.queue.next()?;
+        let due = self.timers.key(index);
+        Some(Seen { index, mark, due })
     }
 
     /// The delayed job whose time comes next.
@@ -160,7 +143,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
         loop {
             let least = self.delayed.least()?;
             let index = least.index;
-            let mark = self.table.state(index);
+            let mark = self.queue.table.state(index);
             let due = self.delayed.key(index);
             match mark.stage() {
                 Stage::Delayed if self.delayed.is_still(least) => {
@@ -169,7 +152,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
                 Stage::Delayed => {}
                 stage => {
                     if stage == Stage::Queued {
-                        self.sweep_lanes(index);
+                        self.queue.sweep(index);
                     }
                     self.sweep_delayed(index);
                 }
@@ -182,7 +165,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
         loop {
             let least = self.timers.least()?;
             let index = least.index;
-            let mark = self.table.state(index);
+            let mark = self.queue.table.state(index);
             let due = self.timers.key(index);
             if !mark.is_timed() {
                 self.sweep_timers(index);
@@ -194,10 +177,10 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
 
     /// Puts a delayed job in line.
     pub(crate) fn promote(&self, seen: Seen) -> bool {
-        if !self.table.promote(seen.index, seen.mark) {
+        if !self.queue.table.promote(seen.index, seen.mark) {
             return false;
         }
-        self.sweep_lanes(seen.index);
+        self.queue.sweep(seen.index);
         self.sweep_delayed(seen.index);
         self.delayed_jobs.fetch_sub(1, Ordering::Relaxed);
         true
@@ -206,7 +189,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
     /// Moves a waiting job out of its slot and out of all orders; the slot is then `Held` or `Running`.
     #[inline(always)]
     pub(crate) fn claim(&self, index: usize, mark: Mark, to: Stage) -> Option<Entry<T>> {
-        let entry = self.table.claim(index, mark, to);
+        let entry = self.queue.table.claim(index, mark, to);
         if entry.is_some() {
             self.withdraw(index, mark);
         }
@@ -219,7 +202,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
             self.sweep_delayed(index);
             self.delayed_jobs.fetch_sub(1, Ordering::Relaxed);
         } else {
-            self.sweep_lanes(index);
+            self.queue.sweep(index);
         }
         if self.timers.key(index) != Key::NEVER {
             self.sweep_timers(index);
@@ -228,13 +211,14 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
 
     /// Frees a slot whose job was claimed as `Held`.
     pub(crate) fn free_held(&self, index: usize, mark: Mark) {
-        self.table.free(index, mark.at(Stage::Held));
+        self.queue.table.free(index, mark.at(Stage::Held));
     }
 
     /// Watches the deadline of a job that was claimed to run. Nothing happens if it was cancelled meanwhile.
     pub(crate) fn arm(&self, index: usize, mark: Mark, due: Key) {
         self.timers.set_key(index, due);
         if self
+            .queue
             .table
             .shift(index, mark.at(Stage::Running), Stage::Armed)
         {
@@ -244,7 +228,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
 
     /// Settles a job that is with a worker as `Cancelled` or `Expired`, if its slot still is as it was seen.
     pub(crate) fn take_away(&self, index: usize, mark: Mark, to: Stage) -> bool {
-        let won = self.table.shift(index, mark, to);
+        let won = self.queue.table.shift(index, mark, to);
         if won && mark.stage() == Stage::Armed {
             self.sweep_timers(index);
         }
@@ -260,12 +244,12 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
         while let Some(mark) = self.mark(handle) {
             match mark.stage() {
                 Stage::Running => {
-                    if self.table.free(index, mark) {
+                    if self.queue.table.free(index, mark) {
                         return Ok(());
                     }
                 }
                 Stage::Armed => {
-                    if self.table.shift(index, mark, Stage::Held) {
+                    if self.queue.table.shift(index, mark, Stage::Held) {
                         self.sweep_timers(index);
                         self.free_held(index, mark);
                         return Ok(());
@@ -297,7 +281,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
             if !matches!(mark.stage(), Stage::Running | Stage::Armed) {
                 return Err((entry, self.gone(index, mark)));
             }
-            let Some(moving) = self.table.recall(index, mark) else {
+            let Some(moving) = self.queue.table.recall(index, mark) else {
                 continue;
             };
             if mark.stage() == Stage::Armed {
@@ -318,7 +302,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
                 }
                 Err((entry, held)) => {
                     self.delayed_jobs.fetch_sub(1, Ordering::Relaxed);
-                    self.table.free(index, held);
+                    self.queue.table.free(index, held);
                     Err((entry, Gone::Cancelled))
                 }
             };
@@ -336,7 +320,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
         if self.timers.key(index) != Key::NEVER {
             self.sweep_timers(index);
         }
-        self.table.free(index, mark);
+        self.queue.table.free(index, mark);
         gone
     }
 
@@ -348,34 +332,10 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
     }
 
     #[inline(always)]
-    fn sweep_lanes(&self, index: usize) {
-        if self.by_ticket {
-            return self.sweep_lanes_by_ticket(index);
-        }
-        let present = |slot| self.table.state(slot).stage() == Stage::Queued;
-        self.lanes.sweep(index, present, |_, _| false);
-    }
-
-    /// Not inline: the way of a pool without deadlines stays short.
-    #[inline(never)]
-    fn sweep_lanes_by_ticket(&self, index: usize) {
-        let present = |slot| self.table.state(slot).stage() == Stage::Queued;
-        // Tickets wrap: of any two that wait at once the earlier is less than half a turn behind.
-        let earlier = |slot, other| {
-            let ahead = self
-                .table
-                .ticket(slot)
-                .wrapping_sub(self.table.ticket(other));
-            (ahead as i32) < 0
-        };
-        self.lanes.sweep(index, present, earlier);
-    }
-
-    #[inline(always)]
     fn sweep_delayed(&self, index: usize) {
         self.delayed.sweep(
             index,
-            |slot| self.table.state(slot).stage() == Stage::Delayed,
+            |slot| self.queue.table.state(slot).stage() == Stage::Delayed,
             |_, _| false,
         );
     }
@@ -384,7 +344,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
     fn sweep_timers(&self, index: usize) {
         self.timers.sweep(
             index,
-            |slot| self.table.state(slot).is_timed(),
+            |slot| self.queue.table.state(slot).is_timed(),
             |_, _| false,
         );
     }

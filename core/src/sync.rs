@@ -9,6 +9,10 @@
 #[cfg(not(any(target_has_atomic = "32", feature = "portable-atomic", loom, shuttle)))]
 compile_error!("this target has no compare-and-swap: enable the feature `portable-atomic`");
 
+// After a crate that it cannot find the compiler says nothing more; it would go on with every use of an atomic.
+#[cfg(not(any(target_has_atomic = "32", feature = "portable-atomic", loom, shuttle)))]
+extern crate portable_atomic;
+
 /// Declares functions that are `const` except in models, whose atomics cannot be put together in a constant.
 macro_rules! const_fn {
     ($($(#[$meta:meta])* $vis:vis const fn $name:ident $(<$($g:ident),*>)? ($($arg:tt)*) -> $ret:ty $body:block)*) => {

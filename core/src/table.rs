@@ -165,7 +165,16 @@ impl<T, const SLOTS: usize> Table<T, SLOTS> {
         let mut top = self.top.load(Ordering::Acquire);
         loop {
             let index = (top & INDEX_MASK) as usize;
-            let below = self.links.get(index)?.load(Ordering::Relaxed);
+            let Some(link) = self.links.get(index) else {
+                // That there is none must not rest on an old value: it is what the caller acts on.
+                let now = newest(&self.top);
+                if now == top {
+                    return None;
+                }
+                top = now;
+                continue;
+            };
+            let below = link.load(Ordering::Relaxed);
             let next = tagged(top, below as usize);
             match self
                 .top
@@ -265,7 +274,7 @@ impl<T, const SLOTS: usize> Table<T, SLOTS> {
     }
 
     // SeqCst: a change of a leaf comes before the sweep of its ancestors in the one order of such operations
-    // (see `queue`). On every target it costs what the compare-and-swap costs anyway.
+    // (see `tournament`). On every target it costs what the compare-and-swap costs anyway.
     #[inline(always)]
     fn change(&self, index: usize, seen: Mark, to: Mark) -> bool {
         self.states[index]

@@ -39,6 +39,7 @@ use std::thread;
 use random::Random;
 use weirpool_core::{
     pool::{Cancel, Config, Finish, Handle, Outcome, Pool, Running, Submit, Take, WorkerId},
+    queue,
     time::Instant,
 };
 
@@ -331,6 +332,31 @@ fn submit_or_retry_and_then_take_never_fails() {
                             panic!("a job was submitted and is not there")
                         };
                         let _ = queue.finish(running, Outcome::Success, NOW);
+                    }
+                })
+            })
+            .collect();
+        for thread in threads {
+            thread.join().unwrap();
+        }
+    });
+}
+
+/// The same of the queue alone.
+#[test]
+fn push_or_retry_and_then_pop_never_fails() {
+    let rounds = if cfg!(shuttle) { 8 } else { 20_000 };
+    explore(random::seed(), 400, move || {
+        let queue = Arc::new(queue::Queue::<u32, CAPACITY>::new(queue::Config::DEFAULT));
+        let threads: Vec<_> = (0..4)
+            .map(|item| {
+                let queue = queue.clone();
+                thread::spawn(move || {
+                    for _ in 0..rounds {
+                        while queue.push(item, queue::Rank::DEFAULT, NOW).is_err() {
+                            thread::yield_now();
+                        }
+                        assert!(queue.pop().is_some(), "an item was pushed");
                     }
                 })
             })

@@ -1,4 +1,4 @@
-//! What a retry does in a pool, one rule a test. The model (`model.rs`) has all of them together.
+//! What a retry does in a pool, one rule a test. The model (`model`) has all of them together.
 #![cfg(not(loom))]
 
 mod hands;

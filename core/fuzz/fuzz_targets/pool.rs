@@ -2,7 +2,7 @@
 #![no_main]
 
 #[allow(dead_code, reason = "the test's own entry points are not used")]
-#[path = "../../tests/model.rs"]
+#[path = "../../tests/model/main.rs"]
 mod model;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| model::play_chosen(bytes));

@@ -20,7 +20,7 @@ use cortex_m_semihosting::{
 use panic_semihosting as _;
 use weirpool_core::time::Instant;
 
-const TESTS: [(&str, fn()); 10] = [
+const TESTS: [(&str, fn()); 11] = [
     ("full_and_empty_are_exact", parts::full_and_empty_are_exact),
     (
         "priorities_and_order_are_kept",
@@ -46,6 +46,10 @@ const TESTS: [(&str, fn()); 10] = [
     (
         "the_concurrency_limit_is_exact",
         parts::the_concurrency_limit_is_exact,
+    ),
+    (
+        "the_queue_orders_and_cancels",
+        parts::the_queue_orders_and_cancels,
     ),
     ("the_histogram_counts", parts::the_histogram_counts),
     (

@@ -10,6 +10,7 @@ use weirpool_core::{
         Cancel, Config, Finish, Outcome, Phase, Policy, Poll, Pool, Priority, Refused, Retry,
         Running, Settled, Submit, Take, WorkerId,
     },
+    queue::{self, Queue, Rank},
     rate::{Quota, RateLimit},
     time::Instant,
 };
@@ -249,6 +250,30 @@ pub(crate) fn the_concurrency_limit_is_exact() {
     assert!(!LIMIT.try_acquire());
     LIMIT.release();
     assert!(LIMIT.try_acquire());
+}
+
+pub(crate) fn the_queue_orders_and_cancels() {
+    static QUEUE: Queue<u32, 9> = Queue::new(queue::Config::DEFAULT);
+    let push = |item, priority| {
+        let rank = Rank {
+            priority,
+            ..Rank::DEFAULT
+        };
+        QUEUE.push(item, rank, now())
+    };
+    for _ in 0..3 {
+        let first = push(0, Priority::Normal).expect("there is room");
+        for item in 1..9 {
+            push(item, Priority::Normal).expect("there is room");
+        }
+        assert_eq!(push(9, Priority::Critical), Err(9), "full is full");
+        assert_eq!(QUEUE.cancel(first), Some(0));
+        push(9, Priority::Critical).expect("its place is free");
+        assert_eq!(QUEUE.cancel(first), None, "the place is another item's");
+        assert_eq!(QUEUE.pop(), Some(9), "it is critical");
+        assert!((1..9).all(|item| QUEUE.pop() == Some(item)));
+        assert!(QUEUE.is_empty() && QUEUE.pop().is_none());
+    }
 }
 
 pub(crate) fn the_histogram_counts() {

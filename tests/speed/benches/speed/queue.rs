@@ -1,18 +1,16 @@
 //! The queue alone: every thread puts an item in and takes one out, in turn.
 //!
-//! The core's queue has no door of its own, so its contender is a pool without gates: each item is submitted, taken and
-//! finished. That includes what a plain queue does not do: order by priority and age, handles to cancel by, the limit
-//! of running jobs, counters and three histograms.
+//! Ours does besides what the others do not: it orders by priority and age, and cancels by handle.
 
 use std::{collections::VecDeque, hint::black_box, sync::Mutex, thread};
 
 use criterion::{BenchmarkGroup, Criterion, measurement::WallTime};
 use weirpool_core::{
-    pool::{Config, Finish, Outcome, Pool, Submit, Take, WorkerId},
+    queue::{Config, Rank},
     time::Instant,
 };
 
-use crate::{path::RUNNING, threads::compete};
+use crate::threads::compete;
 
 const SLOTS: usize = 64;
 
@@ -23,15 +21,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
             group: &mut group,
             threads,
         };
-        run.queue(
-            "weirpool",
-            Box::new(Pool::new(Config {
-                capacity: SLOTS - usize::from(RUNNING),
-                limit: RUNNING,
-                most_running: RUNNING,
-                ..Config::DEFAULT
-            })),
-        );
+        run.queue("weirpool", Ours::new(Config::DEFAULT));
         run.queue(
             "crossbeam ArrayQueue",
             crossbeam_queue::ArrayQueue::new(SLOTS),
@@ -76,21 +66,17 @@ trait Queue: Sync {
     fn pop(&self) -> Option<u64>;
 }
 
-impl Queue for Box<Pool<u64, SLOTS>> {
+type Ours = weirpool_core::queue::Queue<u64, SLOTS>;
+
+impl Queue for Ours {
     #[inline(always)]
     fn push(&self, item: u64) -> bool {
-        self.submit(item, Submit::DEFAULT, Instant::ZERO).is_ok()
+        self.push(item, Rank::DEFAULT, Instant::ZERO).is_ok()
     }
 
     #[inline(always)]
     fn pop(&self) -> Option<u64> {
-        let Take::Job(running) = self.take(WorkerId(0), Instant::ZERO) else {
-            return None;
-        };
-        match self.finish(running, Outcome::Success, Instant::ZERO) {
-            Finish::Settled(done) => Some(done.job),
-            Finish::Stale(_) | Finish::Retry { .. } => None,
-        }
+        self.pop()
     }
 }
 
