@@ -10,6 +10,8 @@ import { dataRoutes, serve } from './server.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 export const packageFolder = join(root, 'target/npm/weirpool');
+/** Another crate's package: `cargo xtask package tests/rust-jobs`. */
+export const rustJobsFolder = join(root, 'tests/rust-jobs/pkg');
 export const site = join(root, 'tests/browser/site');
 export const demoFolder = join(root, 'web/dist');
 export const benchFolder = join(root, 'target/bench');
@@ -103,15 +105,15 @@ export async function traced(page, body, { byDriver = false } = {}) {
 export const MODES = ['threads', 'isolated', 'inline'];
 
 /**
- * One browser and the package for a test file. The returned function defines a test that gets a fresh page with the
+ * One browser and the package (or the one in `folder`) for a test file. The returned function defines a test that gets a fresh page with the
  * helpers of `site/harness.js` as globals, once for each of `modes` (its own, or those of the file), and that fails on
  * whatever goes wrong on the page; a test that provokes such a thing names it in `expectProblems`.
  */
-export async function packageTests({ modes: usual = ['threads'], ...serverOptions } = {}) {
-  assert.ok(existsSync(join(packageFolder, 'index.js')), `missing ${packageFolder}: run \`cargo xtask build\` first`);
+export async function packageTests({ modes: usual = ['threads'], folder = packageFolder, ...serverOptions } = {}) {
+  assert.ok(existsSync(join(folder, 'index.js')), `missing ${folder}: run \`cargo xtask build\` first`);
   const uploads = new Map();
   const start = (options) =>
-    serve({ '/': site, '/weirpool/': packageFolder }, { ...options, ...serverOptions, routes: dataRoutes(uploads) });
+    serve({ '/': site, '/weirpool/': folder }, { ...options, ...serverOptions, routes: dataRoutes(uploads) });
   const [withHeaders, without] = [await start({}), await start({ isolated: false })];
   const browser = await launch();
   after(async () => {

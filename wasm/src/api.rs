@@ -36,11 +36,17 @@ pub fn enter_page(origin: f64) {
     panic::install_hook();
 }
 
-/// The names of the built-in handlers, by number, separated by commas.
+/// The names of the handlers in Rust, by number, separated by commas.
 #[wasm_bindgen]
 pub fn handler_names() -> String {
-    let names: Vec<_> = handlers::BUILT_IN.iter().map(|(name, _)| *name).collect();
-    names.join(",")
+    let mut names = String::new();
+    for (name, _) in handlers::all() {
+        if !names.is_empty() {
+            names.push(',');
+        }
+        names.push_str(name);
+    }
+    names
 }
 
 /// Makes a pool of `workers` threads; without any, the page hands its jobs out. The numbers of `config` are listed
@@ -135,7 +141,7 @@ pub fn pool_layout(number: u32) -> Vec<u32> {
         (&raw const pool.halt).addr() as u32,
         pool.workers.as_ptr().addr() as u32,
         size_of::<WorkerState>() as u32,
-        handlers::BUILT_IN.len() as u32,
+        handlers::all().count() as u32,
         Record::INLINE_OFFSET as u32,
         INLINE_BYTES as u32,
     ]
@@ -145,7 +151,9 @@ pub fn pool_layout(number: u32) -> Vec<u32> {
 #[wasm_bindgen]
 pub fn pool_start(number: u32) -> Result<*const Receiver<ThreadBuilder>, JsError> {
     let pool = pool(number);
-    Ok(pool.threads.start(pool.workers.len())?)
+    pool.threads
+        .start(pool.workers.len())
+        .map_err(|_| JsError::new("the threads could not be made"))
 }
 
 /// Lets the workers leave when they have nothing to run.
@@ -290,7 +298,7 @@ pub fn breaker_reset(number: u32) {
 /// The names of the numbers of `snapshot`, in their order, separated by commas.
 #[wasm_bindgen]
 pub fn snapshot_names() -> String {
-    crate::stats::names()
+    crate::stats::NAMES.to_owned()
 }
 
 /// The pool's metrics: counts, µs, and the breaker's rates as fractions.

@@ -6,11 +6,12 @@
 use std::cell::Cell;
 use std::sync::atomic::Ordering;
 
-use serde::Serialize;
+use js_sys::JSON;
+use wasm_bindgen::JsValue;
 use weirpool_core::pool::{Outcome, Running, Take, WorkerId};
 
 use crate::context::{Context, JobError};
-use crate::handlers::BUILT_IN;
+use crate::handlers;
 use crate::pool::{Activity, SharedPool, WorkerState};
 use crate::record::{OutcomeCode, Record, Token};
 use crate::value::{Kind, Value};
@@ -95,11 +96,11 @@ fn run_job(
 pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome {
     // SAFETY: the token is ours, and no other borrow of the fields is alive.
     let number = unsafe { record.fields() }.handler as usize;
-    let Some((_, handler)) = BUILT_IN.get(number) else {
+    let Some(handler) = handlers::get(number) else {
         return match threads::call_javascript(number as u32, token) {
             Ok(0) => Outcome::Success,
             Ok(_) => Outcome::Failure,
-            Err(message) => fail(record, OutcomeCode::Error, &Thrown::error(&message)),
+            Err(message) => fail(record, OutcomeCode::Error, ("name", "Error"), message),
         };
     };
     // SAFETY: the token is ours until it is given back, which is after this borrow.
@@ -110,68 +111,38 @@ pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome 
             unsafe { record.set_output(output) };
             Outcome::Success
         }
-        Ok(Err(JobError::Failed { name, message })) => fail(
-            record,
-            OutcomeCode::Error,
-            &Thrown {
-                name,
-                message: &message,
-            },
-        ),
+        Ok(Err(JobError::Failed { name, message })) => {
+            fail(record, OutcomeCode::Error, ("name", name), &message)
+        }
         Ok(Err(JobError::BadInput(message))) => {
-            fail(record, OutcomeCode::BadInput, &Thrown::error(&message));
+            fail(record, OutcomeCode::BadInput, ("name", "Error"), &message);
             // The caller's mistake says nothing about the handler's health.
             Outcome::Ignored
         }
         Err(panic) => {
-            let seen = Panicked {
-                message: &panic.message,
-                location: &panic.location,
-            };
-            fail(record, OutcomeCode::Panic, &seen);
+            let location = ("location", &*panic.location);
+            fail(record, OutcomeCode::Panic, location, &panic.message);
             Outcome::Panic
         }
     }
 }
 
-/// A handler's error as the page reads it.
-#[derive(Serialize)]
-struct Thrown<'a> {
-    name: &'a str,
-    message: &'a str,
-}
-
-impl<'a> Thrown<'a> {
-    const fn error(message: &'a str) -> Self {
-        Self {
-            name: "Error",
-            message,
-        }
-    }
-}
-
-/// A panic as the page reads it.
-#[derive(Serialize)]
-struct Panicked<'a> {
-    message: &'a str,
-    location: &'a str,
-}
-
-fn fail(record: &Record, code: OutcomeCode, error: &impl Serialize) -> Outcome {
-    // A message that is too long for the buffer is left out rather than cut inside an escape.
-    let mut json = vec![0; 8 * 1024];
-    let length = serde_json_core::to_slice(error, &mut json).unwrap_or_else(|_| {
-        let short = Thrown::error("the error's message is longer than 8 KiB");
-        serde_json_core::to_slice(&short, &mut json).expect("fits")
-    });
-    json.truncate(length);
+/// Writes an error into the record as the page reads it: a JSON object of its message and one more field.
+fn fail(record: &Record, code: OutcomeCode, (field, text): (&str, &str), message: &str) -> Outcome {
+    let (text, message) = (quoted(text), quoted(message));
+    let json = format!(r#"{{"{field}":{text},"message":{message}}}"#);
     // SAFETY: the token is ours, and no borrow of the fields is alive.
     unsafe {
         record.set_output(Value {
             kind: Kind::Json,
-            bytes: json.into(),
+            bytes: json.into_bytes().into(),
         });
         record.fields().outcome = code as u32;
     }
     Outcome::Failure
+}
+
+/// A string as JSON. The host has the code for it.
+fn quoted(text: &str) -> String {
+    JSON::stringify(&JsValue::from_str(text)).map_or_else(|_| "null".to_owned(), String::from)
 }

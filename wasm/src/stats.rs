@@ -7,20 +7,18 @@ use weirpool_core::time::Instant;
 use crate::record::Token;
 
 /// The names of `numbers`, in their order, separated by commas.
-pub fn names() -> String {
-    const TIMES: [&str; 7] = ["count", "mean", "max", "p50", "p90", "p99", "p999"];
-    let mut names: Vec<_> = COUNTS.iter().map(ToString::to_string).collect();
-    for time in ["wait", "run", "total"] {
-        names.extend(TIMES.map(|part| format!("{time}_{part}")));
-    }
-    names.extend(BREAKER.map(|part| format!("breaker_{part}")));
-    names.join(",")
-}
+pub const NAMES: &str = "submitted,accepted,refused_full,refused_rate,refused_breaker,refused_in_flight,\
+    refused_closed,refused_timeout,refused_abort,refused_input,started,completed,failed,timed_out,cancelled,\
+    panicked,stale,worker_crashes,resets,queued,running,abandoned,\
+    wait_count,wait_mean,wait_max,wait_p50,wait_p90,wait_p99,wait_p999,\
+    run_count,run_mean,run_max,run_p50,run_p90,run_p99,run_p999,\
+    total_count,total_mean,total_max,total_p50,total_p90,total_p99,total_p999,\
+    breaker_state,breaker_generation,breaker_failure_rate,breaker_slow_rate,breaker_opened,breaker_retry_after";
 
 /// Counts and gauges, then wait, run and total in µs, then the breaker (its rates as fractions).
 pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> Vec<f64> {
     let all = pool.snapshot();
-    let counts: [u64; COUNTS.len()] = [
+    let counts: [u64; 22] = [
         all.submitted,
         all.accepted,
         all.refused_full,
@@ -59,7 +57,7 @@ pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> V
     }
     let breaker = pool.breaker().snapshot(now);
     let fraction = |per_million: u32| f64::from(per_million) / 1e6;
-    let breaker: [f64; BREAKER.len()] = [
+    let breaker: [f64; 6] = [
         f64::from(breaker.state as u32),
         breaker.generation.into(),
         fraction(breaker.failure_rate),
@@ -72,37 +70,3 @@ pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> V
     numbers.extend(breaker);
     numbers
 }
-
-const COUNTS: [&str; 22] = [
-    "submitted",
-    "accepted",
-    "refused_full",
-    "refused_rate",
-    "refused_breaker",
-    "refused_in_flight",
-    "refused_closed",
-    "refused_timeout",
-    "refused_abort",
-    "refused_input",
-    "started",
-    "completed",
-    "failed",
-    "timed_out",
-    "cancelled",
-    "panicked",
-    "stale",
-    "worker_crashes",
-    "resets",
-    "queued",
-    "running",
-    "abandoned",
-];
-
-const BREAKER: [&str; 6] = [
-    "state",
-    "generation",
-    "failure_rate",
-    "slow_rate",
-    "opened",
-    "retry_after",
-];

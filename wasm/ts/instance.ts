@@ -1,7 +1,7 @@
 // Instance: the wasm module and its shared memory, one for all pools of a page; and its replacement
 // after a trap or a kill.
 
-import init, * as glue from './wasm.js';
+import * as glue from './wasm.js';
 import { PoolError } from './errors.ts';
 import { Loader } from './loader.ts';
 import type { Engine } from './engine.ts';
@@ -141,5 +141,5 @@ async function instantiate(url: URL): Promise<Instance> {
   const module = streams
     ? await WebAssembly.compileStreaming(response)
     : await WebAssembly.compile(await response.arrayBuffer());
-  return new Instance(module, await init({ module_or_path: module }));
+  return new Instance(module, glue.initSync({ module }));
 }

@@ -6,7 +6,6 @@ export interface Exports {
   /** As the function of this name below, without its look at whether the module was terminated. */
   submit(pool: number, token: number, now: number): number;
 }
-export default function init(options: { module_or_path: WebAssembly.Module }): Promise<Exports>;
 /** Without arguments, on an initialised module: its present exports. */
 export function initSync(options?: {
   module: WebAssembly.Module;

@@ -1,12 +1,12 @@
 //! Builds the npm package (unpacked, in `target/npm/weirpool`) and the demo page (in `web/dist`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::fresh::Stamp;
-use crate::process::{command, run};
+use crate::process::{command, output, run};
 use crate::setup;
 use crate::toolchain::{
     BINARYEN, Toolchain, binaryen_folder, cargo_target, package, root, wasm_bindgen_folder,
@@ -29,6 +29,22 @@ const WASM_FEATURES: [&str; 9] = [
 /// The name that the glue gives to the module, and the one under which it ships.
 const BINDGEN_WASM: &str = "wasm_bg.wasm";
 const SHIPPED_WASM: &str = "weirpool.wasm";
+/// The files of a package that its module makes.
+const OF_THE_MODULE: [&str; 3] = ["wasm.js", "wasm.d.ts", SHIPPED_WASM];
+
+/// A crate whose module is built, with weirpool's own crate in it.
+struct Crate<'a> {
+    /// Its folder.
+    folder: PathBuf,
+    /// The name of its library.
+    library: &'a str,
+    /// What else cargo is told.
+    arguments: &'a [&'a str],
+    /// Where cargo builds it.
+    target: PathBuf,
+    /// Where the module and its glue go.
+    output: PathBuf,
+}
 
 /// Builds everything that is not fresh.
 pub(crate) fn build() -> Result<()> {
@@ -40,31 +56,140 @@ pub(crate) fn build() -> Result<()> {
 pub(crate) fn build_package() -> Result<()> {
     let toolchain = setup::for_build()?;
     fs_err::create_dir_all(package())?;
-    build_wasm(toolchain)?;
+    build_wasm(
+        toolchain,
+        &Crate {
+            folder: root().join("wasm"),
+            library: "weirpool_wasm",
+            arguments: &[],
+            target: cargo_target(),
+            output: package(),
+        },
+    )?;
     build_typescript()?;
     write_package()
 }
 
-fn build_wasm(toolchain: Toolchain) -> Result<()> {
-    run(toolchain.command("cargo")?.args([
-        "build",
-        "--release",
-        "--lib",
-        "--package",
-        "weirpool-wasm",
-    ]))?;
-    let built = cargo_target().join("wasm32-unknown-unknown/release/weirpool_wasm.wasm");
+/// Builds the module without the built-in handlers: what one with other handlers starts from. Returns its path.
+pub(crate) fn build_bare() -> Result<PathBuf> {
+    let output = root().join("target/npm/bare");
+    build_wasm(
+        setup::for_build()?,
+        &Crate {
+            folder: root().join("wasm"),
+            library: "weirpool_wasm",
+            arguments: &["--no-default-features"],
+            // A cdylib's file has the same name whatever its features: in one folder each would pass for the other.
+            target: cargo_target().join("bare"),
+            output: output.clone(),
+        },
+    )?;
+    Ok(output.join(SHIPPED_WASM))
+}
+
+/// Builds an npm package of another crate, which adds its handlers to weirpool's: the same files around another module,
+/// under the crate's name and version. It goes into the folder `pkg` of that crate.
+pub(crate) fn build_own(folder: &Path) -> Result<()> {
+    build_package()?;
+    let folder = std::path::absolute(folder)?;
+    let mut metadata = setup::toolchain()?.command("cargo")?;
+    metadata
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version=1",
+            "--manifest-path",
+        ])
+        .arg(folder.join("Cargo.toml"));
+    let metadata: Value =
+        serde_json::from_str(&output(&mut metadata)?).context("what cargo metadata printed")?;
+    let packages = metadata["packages"].as_array().context("no packages")?;
+    let own = packages
+        .iter()
+        .find(|own| {
+            own["manifest_path"]
+                .as_str()
+                .is_some_and(|path| Path::new(path) == folder.join("Cargo.toml"))
+        })
+        .with_context(|| format!("there is no package in {}", folder.display()))?;
+    let library = own["targets"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|target| {
+            let kinds = target["kind"].as_array();
+            kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib" || kind == "cdylib"))
+        })
+        .and_then(|target| target["name"].as_str())
+        .context("it has no library")?;
+
+    let pkg = folder.join("pkg");
+    fs_err::create_dir_all(&pkg)?;
+    for entry in fs_err::read_dir(package())? {
+        let entry = entry?;
+        if !OF_THE_MODULE.contains(&entry.file_name().to_string_lossy().as_ref()) {
+            copy_if_changed(&entry.path(), &pkg.join(entry.file_name()))?;
+        }
+    }
+    build_wasm(
+        setup::toolchain()?,
+        &Crate {
+            library: &library.replace('-', "_"),
+            arguments: &[],
+            target: cargo_target(),
+            output: pkg.clone(),
+            folder,
+        },
+    )?;
+    minify(&pkg.join("wasm.js"))?;
+    let manifest = fs_err::read_to_string(root().join("wasm/package.json"))?;
+    let (name, version) = (own["name"].as_str(), own["version"].as_str());
+    let manifest = shipped_manifest(
+        &manifest,
+        name.context("the crate has no name")?,
+        version.context("the crate has no version")?,
+    )?;
+    fs_err::write(pkg.join("package.json"), manifest)?;
+    println!("{}", pkg.display());
+    Ok(())
+}
+
+/// Minifies a script in place, once.
+pub(crate) fn minify(script: &Path) -> Result<()> {
+    run(command("node", &root().join("wasm"))
+        .arg("ts/minify.mjs")
+        .arg(script))
+}
+
+fn build_wasm(toolchain: Toolchain, built: &Crate<'_>) -> Result<()> {
+    let Crate {
+        library, output, ..
+    } = built;
+    // In our own folder: its configuration is the one that builds for threads. As a cdylib alone: where there is to be
+    // an rlib too, cargo leaves out link-time optimisation, without which the module is a tenth larger.
+    run(toolchain
+        .command("cargo")?
+        .args(["rustc", "--release", "--lib", "--crate-type=cdylib"])
+        .arg("--manifest-path")
+        .arg(built.folder.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&built.target)
+        .args(built.arguments))?;
+    let module = built
+        .target
+        .join(format!("wasm32-unknown-unknown/release/{library}.wasm"));
     let versions = format!(
         "wasm-bindgen {}, binaryen {BINARYEN}",
         wasm_bindgen_version()?
     );
+    fs_err::create_dir_all(output)?;
     // xtask's own sources too: how the module is treated is written there.
     let stamp = Stamp::new(
-        root().join("target/npm/wasm.stamp"),
-        &[built.clone(), root().join("xtask/src")],
+        output.with_extension("stamp"),
+        &[module.clone(), root().join("xtask/src")],
         &versions,
     )?;
-    let shipped = ["wasm.js", "wasm.d.ts", SHIPPED_WASM].map(|name| package().join(name));
+    let shipped = OF_THE_MODULE.map(|name| output.join(name));
     if stamp.is_fresh() && shipped.iter().all(|file| file.is_file()) {
         return Ok(());
     }
@@ -83,11 +208,11 @@ fn build_wasm(toolchain: Toolchain) -> Result<()> {
         "wasm",
         "--out-dir",
     ]);
-    run(bindgen.arg(&bound).arg(&built))?;
+    run(bindgen.arg(&bound).arg(&module))?;
 
     let glue = fs_err::read_to_string(bound.join("wasm.js"))?;
-    fs_err::write(package().join("wasm.js"), adapt_glue(&glue)?)?;
-    fs_err::copy(bound.join("wasm.d.ts"), package().join("wasm.d.ts"))?;
+    fs_err::write(output.join("wasm.js"), adapt_glue(&glue)?)?;
+    fs_err::copy(bound.join("wasm.d.ts"), output.join("wasm.d.ts"))?;
 
     let mut optimise = command(
         binaryen_folder()?.join("node_modules/.bin/wasm-opt"),
@@ -99,43 +224,79 @@ fn build_wasm(toolchain: Toolchain) -> Result<()> {
     run(optimise
         .arg(bound.join(BINDGEN_WASM))
         .arg("-o")
-        .arg(package().join(SHIPPED_WASM)))?;
+        .arg(output.join(SHIPPED_WASM)))?;
     stamp.write()
 }
 
-/// Makes wasm-bindgen's glue one file that any bundler takes: the module under its shipped name, and without the
-/// worker start-up helper of wasm-bindgen-rayon. That helper imports the package's folder, which bundlers refuse,
-/// and it is not used: the pool starts its own workers.
+/// What the glue has that the package does not use, by how it begins: wasm-bindgen-rayon's own start-up (the pool starts
+/// its workers itself; and that helper imports the package's folder, which bundlers refuse), and loading the module,
+/// which the page does with better errors.
+const UNUSED_GLUE: [&str; 10] = [
+    "import { startWorkers } from './snippets/wasm-bindgen-rayon-",
+    "export function initThreadPool(",
+    "export class wbg_rayon_PoolBuilder {",
+    "if (Symbol.dispose) wbg_rayon_PoolBuilder.",
+    "export function wbg_rayon_start_worker(",
+    "const wbg_rayon_PoolBuilderFinalization =",
+    "async function __wbg_load(",
+    "let __wbg_init_promise;",
+    "async function __wbg_init(",
+    "async function __wbg_init_once(",
+];
+
+/// Makes wasm-bindgen's glue one file that any bundler takes, without what is not used.
 fn adapt_glue(glue: &str) -> Result<String> {
-    let mut adapted = String::new();
-    let mut helpers = 0;
-    for line in glue.lines() {
-        if line.starts_with("import { startWorkers } from './snippets/wasm-bindgen-rayon-") {
-            helpers += 1;
-            adapted += "function startWorkers() { throw new Error('weirpool starts its workers itself'); }\n";
-        } else {
-            adapted += line;
-            adapted += "\n";
+    let mut adapted = glue.to_owned();
+    for start in UNUSED_GLUE {
+        adapted = without(&adapted, start)?;
+    }
+    for (unused, instead) in [
+        // The module imports it still, and never calls it.
+        (
+            "startWorkers(arg0, arg1, wbg_rayon_PoolBuilder.__wrap(arg2))",
+            "undefined",
+        ),
+        (
+            "export { initSync, __wbg_init as default };",
+            "export { initSync };",
+        ),
+    ] {
+        if adapted.matches(unused).count() != 1 {
+            bail!("the glue does not have this once: {unused}");
         }
+        adapted = adapted.replace(unused, instead);
     }
-    if helpers != 1 {
-        bail!("the glue imports wasm-bindgen-rayon's helper {helpers} times, not once");
-    }
-    let url = format!("new URL('{BINDGEN_WASM}', import.meta.url)");
-    if adapted.matches(&url).count() != 1 || adapted.matches(BINDGEN_WASM).count() != 1 {
-        bail!("the glue does not name its module as expected: {url}");
-    }
-    adapted = adapted.replace(
-        &url,
-        &format!("new URL('./{SHIPPED_WASM}', import.meta.url)"),
-    );
-    if let Some(line) = adapted
-        .lines()
-        .find(|line| line.starts_with("import ") || line.contains("snippets/"))
-    {
-        bail!("the glue would ship with an import of a file that does not: {line}");
+    if let Some(line) = adapted.lines().find(|line| {
+        line.starts_with("import ") || line.contains("snippets/") || line.contains(BINDGEN_WASM)
+    }) {
+        bail!("the glue would ship with a reference to a file that does not: {line}");
     }
     Ok(adapted)
+}
+
+/// A script without the statement on its top level that begins with `start`. It ends with its line, or with the first
+/// closing brace that is not indented.
+fn without(script: &str, start: &str) -> Result<String> {
+    let mut kept = String::new();
+    let mut lines = script.lines();
+    let mut found = 0;
+    while let Some(line) = lines.next() {
+        if !line.starts_with(start) {
+            kept += line;
+            kept += "\n";
+            continue;
+        }
+        found += 1;
+        if !line.ends_with(';') && !line.ends_with('}') {
+            lines
+                .find(|line| line.starts_with('}'))
+                .with_context(|| format!("the glue has no end of: {start}"))?;
+        }
+    }
+    if found != 1 {
+        bail!("the glue has this {found} times, not once: {start}");
+    }
+    Ok(kept)
 }
 
 fn build_typescript() -> Result<()> {
@@ -158,7 +319,7 @@ fn write_package() -> Result<()> {
     let readme = ["wasm/README.md", "README.md"].map(|name| root().join(name));
     fs_err::write(
         package().join("package.json"),
-        shipped_manifest(&manifest, env!("CARGO_PKG_VERSION"))?,
+        shipped_manifest(&manifest, "weirpool", env!("CARGO_PKG_VERSION"))?,
     )?;
     for name in ["LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"] {
         copy_if_changed(&root().join(name), &package().join(name))?;
@@ -169,15 +330,16 @@ fn write_package() -> Result<()> {
     Ok(())
 }
 
-/// The manifest that ships: the version of the workspace, and nothing that only building needs.
-fn shipped_manifest(manifest: &str, version: &str) -> Result<String> {
+/// The manifest that ships: a crate's name and version, and nothing that only building needs.
+fn shipped_manifest(manifest: &str, name: &str, version: &str) -> Result<String> {
     let mut manifest: Value = serde_json::from_str(manifest).context("wasm/package.json")?;
     let fields = manifest
         .as_object_mut()
         .context("wasm/package.json is not an object")?;
-    for name in ["private", "scripts", "devDependencies"] {
-        fields.shift_remove(name);
+    for field in ["private", "scripts", "devDependencies"] {
+        fields.shift_remove(field);
     }
+    fields.insert("name".into(), name.into());
     fields.insert("version".into(), version.into());
     Ok(serde_json::to_string_pretty(&manifest)? + "\n")
 }
@@ -206,39 +368,50 @@ fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
 mod tests {
     use super::*;
 
-    const GLUE: &str = "/* @ts-self-types=\"./wasm.d.ts\" */\n\
-        import { startWorkers } from './snippets/wasm-bindgen-rayon-38edf6e439f6d70d/src/workerHelpers.js';\n\
-        const ret = startWorkers(arg0);\n\
-        module_or_path = new URL('wasm_bg.wasm', import.meta.url);\n";
+    /// The lines of glue that matter here.
+    fn glue() -> String {
+        let mut glue = String::from("/* @ts-self-types=\"./wasm.d.ts\" */\nkept(1);\n");
+        for start in UNUSED_GLUE {
+            glue += start;
+            glue += if start.ends_with(['{', '(']) {
+                ") {\n    {\n    }\n}\n"
+            } else {
+                ";\n"
+            };
+        }
+        glue + "const ret = startWorkers(arg0, arg1, wbg_rayon_PoolBuilder.__wrap(arg2));\n\
+                export { initSync, __wbg_init as default };\n"
+    }
 
     #[test]
-    fn the_glue_ships_without_imports_and_with_its_module() {
-        let adapted = adapt_glue(GLUE).unwrap();
-        assert!(!adapted.contains("import {"));
-        assert!(adapted.contains("new URL('./weirpool.wasm', import.meta.url)"));
-        assert!(adapted.contains("const ret = startWorkers(arg0);"));
+    fn the_glue_ships_with_what_is_used() {
+        assert_eq!(
+            adapt_glue(&glue()).unwrap(),
+            "/* @ts-self-types=\"./wasm.d.ts\" */\nkept(1);\nconst ret = undefined;\nexport { initSync };\n"
+        );
     }
 
     #[test]
     fn unexpected_glue_is_refused() {
-        assert!(adapt_glue(&GLUE.replace("startWorkers }", "other }")).is_err());
-        assert!(adapt_glue(&GLUE.replace("wasm_bg.wasm", "other.wasm")).is_err());
-        assert!(
-            adapt_glue(&format!(
-                "import {{ x }} from './snippets/other/x.js';\n{GLUE}"
-            ))
-            .is_err()
-        );
+        for start in UNUSED_GLUE {
+            assert!(
+                adapt_glue(&glue().replace(start, "other(")).is_err(),
+                "{start}"
+            );
+        }
+        assert!(adapt_glue(&glue().replace("arg0, arg1", "other")).is_err());
+        let extra = "import { x } from './snippets/other/x.js';\n";
+        assert!(adapt_glue(&(extra.to_owned() + &glue())).is_err());
     }
 
     #[test]
     fn the_manifest_ships_without_what_only_building_needs() {
         let manifest = r#"{"name":"weirpool","version":"0.0.0","scripts":{"build":"x"},"devDependencies":{},"type":"module"}"#;
         let shipped: Value =
-            serde_json::from_str(&shipped_manifest(manifest, "1.2.3").unwrap()).unwrap();
+            serde_json::from_str(&shipped_manifest(manifest, "my-jobs", "1.2.3").unwrap()).unwrap();
         assert_eq!(
             shipped,
-            serde_json::json!({"name": "weirpool", "version": "1.2.3", "type": "module"})
+            serde_json::json!({"name": "my-jobs", "version": "1.2.3", "type": "module"})
         );
     }
 }

@@ -218,6 +218,12 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
         ),
         step("TypeScript tests", Tests, 5, npm(&wasm, &["test"])),
         step("package", AsOne, 20, this(&["pack"])?),
+        step(
+            "package of another crate",
+            AsOne,
+            20,
+            this(&["package", "tests/rust-jobs"])?,
+        ),
         step("page", AsOne, 10, this(&["build"])?),
         step(
             "end to end in Chromium",
