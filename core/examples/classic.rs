@@ -134,7 +134,7 @@ impl Scene {
             }
             let left = deadline.saturating_duration_since(Wall::now());
             if left.is_zero() {
-                self.pool.note_refused(Refusal::Timeout, self.now());
+                self.pool.note_refused(Refusal::Timeout, None, self.now());
                 eprintln!("job {}: no room in time", job.id);
                 break;
             }

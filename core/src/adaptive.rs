@@ -158,6 +158,8 @@ impl AdaptiveLimit {
     }
 
     /// Counts a run in the present window, and applies the window's verdict if this run ends it.
+    /// Cold, so that a limit that does not adapt pays for a test and no more.
+    #[cold]
     fn count(&self, rules: &Rules, overload: bool, now: Instant) {
         // The first release after the limit was reached comes from a full limit, so looking here misses none.
         let reached = self.places.is_full();

@@ -4,21 +4,21 @@
 use core::time::Duration;
 
 use crate::{
-    breaker::{self, Verdict},
-    job::{Course, Entry, Failure, Handle, Outcome, Phase, Retry, Settled, Take},
+    breaker::Verdict,
+    job::{Course, Entry, Failure, Handle, Kind, Outcome, Phase, Retry, Settled, Take},
     key::Key,
     pool::Pool,
     retry::{Policy, mix},
     schedule::{Gone, Seen},
     sync::Ordering,
     terms::Terms,
-    time::Instant,
+    time::{Instant, micros},
 };
 
 /// How an attempt ended.
 pub(crate) struct Attempt {
     pub(crate) result: Settled,
-    /// What the breaker is told; `None` is that it gets its permit back.
+    /// What the breakers are told; `None` is that they get their permits back.
     pub(crate) verdict: Option<Verdict>,
     pub(crate) may_be_retried: bool,
 }
@@ -41,7 +41,7 @@ impl Attempt {
                 may_be_retried: false,
             },
             Outcome::Failure | Outcome::Ignored
-                if terms.is_lenient(course) && run >= terms.run_timeout() =>
+                if terms.is_lenient(course) && micros(run) >= terms.run_timeout() =>
             {
                 Self {
                     result: Settled::TimedOut(Phase::Run),
@@ -66,11 +66,11 @@ impl Attempt {
 pub(crate) enum Wait {
     /// The rate limit has no token before this time; one may be reserved for it.
     Token { at: Instant, reserved: bool },
-    /// The breaker is open.
+    /// A breaker is open.
     Breaker { retry_after: Duration },
 }
 
-impl<T, const SLOTS: usize> Pool<T, SLOTS> {
+impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
     /// A token for a retry that was just claimed, unless it has one; else how long it must wait, if it can with a token
     /// reserved for it.
     #[cold]
@@ -113,7 +113,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             Wait::Breaker { retry_after } => {
                 let policy = self.terms[seen.index].policy(entry.course);
                 let wait = policy.map_or(Duration::MAX, |policy| {
-                    self.wait_for_breaker(policy, handle, retry_after, now)
+                    self.wait_for_breakers(policy, handle, entry.kind, now)
                 });
                 let at = now.saturating_add(wait);
                 // Forced open it says "never".
@@ -138,20 +138,18 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         }
     }
 
-    /// How long a job waits that the breaker turned away.
-    pub(crate) fn wait_for_breaker(
+    /// How long a job waits that a breaker turned away.
+    fn wait_for_breakers(
         &self,
         policy: Policy,
         handle: Handle,
-        retry_after: Duration,
+        kind: Option<Kind>,
         now: Instant,
     ) -> Duration {
-        if self.ledger.breaker.state(now) != breaker::State::HalfOpen {
-            return retry_after;
-        }
-        // The probes may end long before their lease. It asks again, but not without a pause.
         let pause = backoff(policy, 1, handle.to_bits(), now);
-        retry_after.min(pause.max(Duration::from_millis(1)))
+        // It asks again, but not without a pause.
+        let pause = pause.max(Duration::from_millis(1));
+        self.ledger.breakers.wait(kind, pause, now)
     }
 
     /// Hands back a job that was cancelled between its claim and its start.

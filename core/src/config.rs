@@ -6,12 +6,11 @@ use core::time::Duration;
 #[cfg(doc)]
 use crate::pool::{Pool, Refusal, Submit};
 use crate::{
-    breaker::{self, Breaker},
+    adaptive, breaker,
     error::ConfigError,
     key::MAX_STEP,
     rate::Quota,
     retry::{Allowance, Policy},
-    sync::const_fn,
 };
 
 /// How a pool is set up.
@@ -22,10 +21,15 @@ pub struct Config {
     /// Retries keep their slots: they may take what waits beyond the capacity, by at most `most_running`, and nothing is
     /// admitted then until enough have left.
     pub capacity: usize,
-    /// Most jobs that run at once, at first; see [`Pool::set_limit`].
+    /// Most jobs that run at once, at first; see [`Pool::set_limit`]. Of an adaptive limit the maximum.
     pub limit: u16,
     /// The greatest limit that may ever be set.
     pub most_running: u16,
+    /// How the limit follows the time that attempts run, from where it begins: at its maximum. `None` is not at all.
+    ///
+    /// An attempt that ran into a time-out counts as too long, whenever its handler returns; one that was cancelled does
+    /// not count. The limit changes in [`Pool::finish`] and [`Pool::poll`]: see [`Pool::wants_worker`].
+    pub adaptive: Option<adaptive::Config>,
     /// What a step of priority is worth, at most about three days; `None` is strict priority.
     ///
     /// A job counts as submitted this much later for every level that it is below the top, and the least such time
@@ -48,9 +52,33 @@ pub struct Config {
     /// How many jobs are admitted in a time. A retry takes a token too; if there is none it reserves the next one and
     /// waits for that, so it waits for a token once at most.
     pub rate: Option<Quota>,
-    /// The circuit breaker; `None` is a breaker that is disabled.
+    /// The circuit breaker of the pool; `None` is a breaker that is disabled.
     pub breaker: Option<breaker::Config>,
-    /// Whether a submission that waited for room too long ([`Refusal::Timeout`]) counts as a failure for the breaker.
+    /// The circuit breaker of each kind of jobs ([`Submit::kind`]), all set up alike; `None` is breakers that are disabled.
+    /// A job must pass both its kind's and the pool's, and its outcome is told to both. A pool of no kinds has none.
+    ///
+    /// ```
+    /// use weirpool_core::breaker::{self, State};
+    /// use weirpool_core::pool::{Config, Kind, Outcome, Pool, Submit, Take, WorkerId};
+    /// use weirpool_core::time::Instant;
+    ///
+    /// static POOL: Pool<&str, 20, 2> = Pool::new(Config {
+    ///     kind_breaker: Some(breaker::Config { consecutive: Some(1), ..breaker::Config::DEFAULT }),
+    ///     ..Config::DEFAULT
+    /// });
+    /// let (mail, print) = (Kind(0), Kind(1));
+    /// let of = |kind| Submit { kind: Some(kind), ..Submit::DEFAULT };
+    /// let now = Instant::from_millis(1);
+    /// POOL.submit("a letter", of(mail), now).unwrap();
+    /// let Take::Job(letter) = POOL.take(WorkerId(0), now) else { panic!("it waits") };
+    /// let _ = POOL.finish(letter, Outcome::Failure, now);
+    ///
+    /// assert_eq!(POOL.kind_breaker(mail).unwrap().state(now), State::Open);
+    /// assert!(POOL.submit("another letter", of(mail), now).is_err());
+    /// assert!(POOL.submit("a page", of(print), now).is_ok());
+    /// ```
+    pub kind_breaker: Option<breaker::Config>,
+    /// Whether a submission that waited for room too long ([`Refusal::Timeout`]) counts as a failure for the breakers.
     pub count_submit_timeouts: bool,
     /// How jobs are tried again that say nothing else ([`Submit::retry`]); `None` is not at all.
     pub retry: Option<Policy>,
@@ -104,46 +132,45 @@ impl Config {
         capacity: 16,
         limit: 4,
         most_running: 4,
+        adaptive: None,
         ageing: Some(Duration::from_millis(1000)),
         order: Order::Fifo,
         max_in_flight: None,
         rate: None,
         breaker: None,
+        kind_breaker: None,
         count_submit_timeouts: false,
         retry: None,
         retry_budget: Allowance::DEFAULT,
     };
 
-    const_fn! {
-        /// Whether a pool of so many slots can be set up so; its breaker, or what is wrong.
-        pub(crate) const fn check(&self, slots: usize) -> Result<Breaker, ConfigError> {
-            let places = match slots.checked_sub(self.most_running as usize) {
-                Some(places) => places,
-                None => return Err(ConfigError::new("the capacity is zero or does not fit in the slots beside the most running")),
-            };
-            if self.capacity == 0 || self.capacity > places {
-                return Err(ConfigError::new("the capacity is zero or does not fit in the slots beside the most running"));
-            }
-            if self.limit == 0 || self.limit > self.most_running {
-                return Err(ConfigError::new("the limit is zero or above the most running"));
-            }
-            if let Some(ageing) = self.ageing && ageing.as_micros() > MAX_STEP.as_micros() {
-                return Err(ConfigError::new("the ageing is over three days"));
-            }
-            if let Order::Deadline { horizon } = self.order && horizon.as_micros() > MAX_STEP.as_micros() {
-                return Err(ConfigError::new("the horizon is over three days"));
-            }
-            if let Some(0) = self.max_in_flight {
-                return Err(ConfigError::new("no job could be in flight"));
-            }
-            match self.breaker {
-                Some(config) => match Breaker::try_new(config) {
-                    Ok(breaker) => Ok(breaker),
-                    Err(error) => Err(error),
-                },
-                None => Ok(Breaker::disabled()),
-            }
+    /// Whether a pool of so many slots can be set up so, besides its breakers and its adaptive limit.
+    pub(crate) const fn check(&self, slots: usize) -> Result<(), ConfigError> {
+        let places = slots.saturating_sub(self.most_running as usize);
+        if self.capacity == 0 || self.capacity > places {
+            return Err(ConfigError::new(
+                "the capacity is zero or does not fit in the slots beside the most running",
+            ));
         }
+        if self.limit == 0 || self.limit > self.most_running {
+            return Err(ConfigError::new(
+                "the limit is zero or above the most running",
+            ));
+        }
+        if let Some(ageing) = self.ageing
+            && ageing.as_micros() > MAX_STEP.as_micros()
+        {
+            return Err(ConfigError::new("the ageing is over three days"));
+        }
+        if let Order::Deadline { horizon } = self.order
+            && horizon.as_micros() > MAX_STEP.as_micros()
+        {
+            return Err(ConfigError::new("the horizon is over three days"));
+        }
+        if let Some(0) = self.max_in_flight {
+            return Err(ConfigError::new("no job could be in flight"));
+        }
+        Ok(())
     }
 }
 

@@ -5,6 +5,7 @@ use crate::{
     breaker::Breaker,
     error::ConfigError,
     gate::{MAX_COUNT, Mode},
+    job::Kind,
     metrics::Snapshot,
     pool::Pool,
     rate::Quota,
@@ -25,7 +26,7 @@ pub enum State {
     Closed,
 }
 
-impl<T, const SLOTS: usize> Pool<T, SLOTS> {
+impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
     /// Hands out nothing until [`resume`](Self::resume). Jobs that run go on; a closed pool is not paused.
     pub fn pause(&self) {
         self.gate.set_mode(Mode::Paused);
@@ -52,7 +53,8 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         }
     }
 
-    /// How many jobs may run at once from now on. Those that run go on.
+    /// How many jobs may run at once from now on. Those that run go on. An adaptive limit is lowered to this at once, and
+    /// grows to it as runs allow. Ask [`wants_worker`](Self::wants_worker) afterwards.
     ///
     /// # Errors
     /// If it is zero or above `most_running`.
@@ -62,7 +64,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                 "the limit is zero or above the most running",
             ));
         }
-        self.permits.set(limit);
+        self.permits.set_maximum(limit);
         Ok(())
     }
 
@@ -85,9 +87,14 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         Ok(())
     }
 
-    /// The circuit breaker.
+    /// The circuit breaker of the pool.
     pub fn breaker(&self) -> &Breaker {
-        &self.ledger.breaker
+        &self.ledger.breakers.pool
+    }
+
+    /// The circuit breaker of a kind; `None` if the pool has none for it, which is one of `KINDS` or above.
+    pub fn kind_breaker(&self, kind: Kind) -> Option<&Breaker> {
+        self.ledger.breakers.of(Some(kind))
     }
 
     /// Counters, gauges and histograms, read one after the other: exact when nobody else is at work.

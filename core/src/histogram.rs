@@ -20,7 +20,7 @@
 //! (71 minutes in microseconds) on share the last bucket, whose upper edge is the maximum.
 #![forbid(unsafe_code)]
 
-use crate::sync::{AtomicU32, AtomicWord, Ordering, Word, array, const_fn};
+use crate::sync::{AtomicWord, Ordering, Word, const_fn};
 
 /// Every power of two is cut into 2^this buckets.
 const PRECISION: u32 = 3;
@@ -28,33 +28,24 @@ const PRECISION: u32 = 3;
 const MAX_BITS: u32 = 32;
 const BUCKETS: usize = ((MAX_BITS - PRECISION + 1) << PRECISION) as usize;
 
-/// A histogram that any number of contexts record in at once; just under 1 KiB.
+/// A histogram that any number of contexts record in at once; just under 2 KiB, with 32-bit words just under 1 KiB.
 ///
-/// Recording is wait-free where the target has atomic additions: one for the bucket, one for the sum, and one for the
-/// maximum when there is a new one.
+/// Recording is wait-free where the target has atomic additions: one for the bucket and the sum together (with 32-bit
+/// words one for each), and one for the maximum when there is a new one.
 #[derive(Debug)]
 #[repr(C)]
 pub struct Histogram {
-    /// The largest value; with 32-bit words at most 2^32 − 1.
+    counts: Counts,
+    /// The largest value; with 32-bit words at most 2^32 − 1. Behind the buckets, since it seldom changes: the first ones
+    /// are those that many contexts write to.
     max: AtomicWord,
-    /// The sum of all values, modulo the word.
-    sum: AtomicWord,
-    /// With 32-bit words the upper half of the sum, which follows a carry of the lower half; else 0.
-    sum_high: AtomicU32,
-    /// How many values each bucket got, modulo 2^32. They only grow: an interval is the difference of two snapshots.
-    buckets: [AtomicU32; BUCKETS],
 }
 
 impl Histogram {
     const_fn! {
         /// An empty histogram.
         pub const fn new() -> Self {
-            Self {
-                max: AtomicWord::new(0),
-                sum: AtomicWord::new(0),
-                sum_high: AtomicU32::new(0),
-                buckets: array!(|_i| AtomicU32::new(0); BUCKETS),
-            }
+            Self { counts: Counts::new(), max: AtomicWord::new(0) }
         }
     }
 
@@ -62,46 +53,22 @@ impl Histogram {
     #[inline]
     pub fn record(&self, value: u64) {
         // The maximum goes first and is released by the bucket, so that a snapshot that sees the value in its bucket
-        // sees a maximum that covers it. Otherwise Relaxed: every word counts on its own.
+        // sees a maximum that covers it. Relaxed here: it tells nothing else.
         let capped = Word::try_from(value).unwrap_or(Word::MAX);
         if capped > self.max.load(Ordering::Relaxed) {
             self.max.fetch_max(capped, Ordering::Relaxed);
         }
-        let low = value as Word;
-        let carried = self
-            .sum
-            .fetch_add(low, Ordering::Relaxed)
-            .checked_add(low)
-            .is_none();
-        if Word::BITS == 32 {
-            let high = (value >> 32) as u32 + u32::from(carried);
-            if high != 0 {
-                self.sum_high.fetch_add(high, Ordering::Relaxed);
-            }
-        }
-        self.buckets[bucket_of(value)].fetch_add(1, Ordering::Release);
+        self.counts.add(value);
     }
 
-    /// What was recorded so far, copied word by word: exact when nobody records; else a value that is being recorded
-    /// may be in the sum and not yet in its bucket.
+    /// What was recorded so far, copied word by word: exact when nobody records. Else the sum may lack what is being
+    /// carried to its upper part, and with 32-bit words have a value that is not yet in its bucket.
     pub fn snapshot(&self) -> Snapshot {
-        // Acquire, and before the maximum: see `record`.
-        let counts = core::array::from_fn(|i| self.buckets[i].load(Ordering::Acquire));
-        #[allow(
-            clippy::unnecessary_cast,
-            clippy::useless_conversion,
-            reason = "a word may be 32 bits"
-        )]
-        let (sum, max) = (
-            self.sum.load(Ordering::Relaxed) as u64,
-            self.max.load(Ordering::Relaxed) as u64,
-        );
-        let high = u64::from(self.sum_high.load(Ordering::Relaxed));
-        Snapshot {
-            counts,
-            sum: sum.wrapping_add(high << 32),
-            max,
-        }
+        // Before the maximum: see `record`.
+        let (counts, sum) = self.counts.load();
+        #[allow(clippy::useless_conversion, reason = "a word may be 32 bits")]
+        let max = self.max.load(Ordering::Relaxed).into();
+        Snapshot { counts, sum, max }
     }
 }
 
@@ -149,23 +116,24 @@ impl Snapshot {
     ///
     /// One pass over the 240 buckets for all of them.
     pub fn quantiles<const N: usize>(&self, per_million: [u32; N]) -> [u64; N] {
-        let total = u128::from(self.count());
+        let total = self.count();
+        let ranks = per_million.map(|share| {
+            debug_assert!(
+                share <= 1_000_000,
+                "a share is at most a million millionths"
+            );
+            // At most 240 × 2^32 values, under 2^40, times 10^6, under 2^20: no overflow. At least the first value, so
+            // that an empty bucket is never the answer.
+            (total * u64::from(share.min(1_000_000)))
+                .div_ceil(1_000_000)
+                .max(1)
+        });
         let mut quantiles = [0; N];
-        let mut wanted = quantiles.iter_mut().zip(per_million).peekable();
+        let mut wanted = quantiles.iter_mut().zip(ranks).peekable();
         let mut below = 0;
         for (i, &count) in self.counts.iter().enumerate() {
-            below += u128::from(count);
-            // At least the first value, so that an empty bucket is never the answer.
-            while let Some((quantile, share)) = wanted.next_if(|(_, share)| {
-                let rank = (total * u128::from(*share))
-                    .div_ceil(1_000_000)
-                    .clamp(1, total.max(1));
-                below >= rank
-            }) {
-                debug_assert!(
-                    share <= 1_000_000,
-                    "a share is at most a million millionths"
-                );
+            below += u64::from(count);
+            while let Some((quantile, _)) = wanted.next_if(|&(_, rank)| rank <= below) {
                 *quantile = if i == BUCKETS - 1 {
                     self.max
                 } else {
@@ -212,19 +180,187 @@ pub struct Summary {
     pub p999: u64,
 }
 
+#[cfg(all(target_has_atomic = "64", not(weirpool_narrow)))]
+mod wide {
+    use super::*;
+    use crate::sync::{AtomicU64, array};
+
+    /// How many values each bucket got, and their sum.
+    ///
+    /// The sum is that of `count × least value + rests` over the buckets, and `carried`, modulo 2^64.
+    #[derive(Debug)]
+    #[repr(C)]
+    pub(super) struct Counts {
+        /// `[rests:32 | count:32]`: how many values there are, and what they are together above the least value of the
+        /// bucket, both modulo 2^32. One addition does for both, and values in other buckets do not meet it. Counts only
+        /// grow: an interval is the difference of two snapshots.
+        buckets: [AtomicU64; BUCKETS],
+        /// What wrapped in the buckets, and what values have above the last of them. Who sees a half wrap adds it here.
+        carried: AtomicU64,
+    }
+
+    impl Counts {
+        const_fn! {
+            pub(super) const fn new() -> Self {
+                Self { buckets: array!(|_i| AtomicU64::new(0); BUCKETS), carried: AtomicU64::new(0) }
+            }
+        }
+
+        #[inline(always)]
+        pub(super) fn add(&self, value: u64) {
+            let (bucket, rest) = place(value);
+            let change = u64::from(rest) << 32 | 1;
+            // Release: publishes the maximum.
+            let before = self.buckets[bucket].fetch_add(change, Ordering::Release);
+            let (after, rests_wrap) = before.overflowing_add(change);
+            let count_wraps = after as u32 == 0;
+            if rests_wrap || count_wraps || value >> MAX_BITS != 0 {
+                self.carry(bucket, value, rests_wrap, count_wraps);
+            }
+        }
+
+        #[cold]
+        fn carry(&self, bucket: usize, value: u64, rests_wrap: bool, count_wraps: bool) {
+            let mut lost = value.saturating_sub(MAX_VALUE);
+            if rests_wrap {
+                lost = lost.wrapping_add(1 << 32);
+            }
+            if count_wraps {
+                // The wrap itself went to the rests as one.
+                lost = lost.wrapping_add((least_value(bucket) << 32).wrapping_sub(1));
+            }
+            self.carried.fetch_add(lost, Ordering::Relaxed);
+        }
+
+        pub(super) fn load(&self) -> ([u32; BUCKETS], u64) {
+            let mut sum = 0u64;
+            let counts = core::array::from_fn(|bucket| {
+                // Acquire: see `Histogram::record`.
+                let word = self.buckets[bucket].load(Ordering::Acquire);
+                let count = word as u32;
+                // At most 2^64 − 2^32, and the rests.
+                sum = sum.wrapping_add(u64::from(count) * least_value(bucket) + (word >> 32));
+                count
+            });
+            (
+                counts,
+                sum.wrapping_add(self.carried.load(Ordering::Relaxed)),
+            )
+        }
+    }
+
+    #[cfg(all(test, not(loom)))]
+    mod tests {
+        use super::*;
+
+        /// Both halves of a bucket's word wrap, alone and together, and nothing is missing from the sum.
+        #[test]
+        fn what_wraps_is_carried() {
+            for value in [0, 1, 15, 16, 17, 1_000_003, MAX_VALUE, u64::MAX] {
+                let (bucket, rest) = place(value);
+                for (rests, count) in [
+                    (0, 0),
+                    (u32::MAX, 7),
+                    (u32::MAX - rest, u32::MAX),
+                    (u32::MAX, u32::MAX),
+                    (5, u32::MAX),
+                ] {
+                    let counts = Counts::new();
+                    let word = u64::from(rests) << 32 | u64::from(count);
+                    counts.buckets[bucket].store(word, Ordering::Relaxed);
+                    let (_, before) = counts.load();
+                    for added in 1..=3 {
+                        counts.add(value);
+                        let (seen, sum) = counts.load();
+                        assert_eq!(seen[bucket], count.wrapping_add(added));
+                        let expected = value.wrapping_mul(added.into());
+                        assert_eq!(sum.wrapping_sub(before), expected, "{value} at {word:#x}");
+                    }
+                }
+            }
+        }
+    }
+}
+#[cfg(all(target_has_atomic = "64", not(weirpool_narrow)))]
+use wide::Counts;
+
+#[cfg(not(all(target_has_atomic = "64", not(weirpool_narrow))))]
+mod narrow {
+    use super::*;
+    use crate::sync::{AtomicU32, array};
+
+    /// How many values each bucket got, and their sum.
+    #[derive(Debug)]
+    #[repr(C)]
+    pub(super) struct Counts {
+        /// How many values there are, modulo 2^32. They only grow: an interval is the difference of two snapshots.
+        buckets: [AtomicU32; BUCKETS],
+        /// The sum of all values, modulo 2^32.
+        sum: AtomicU32,
+        /// The upper half of the sum, which follows a carry of the lower half.
+        sum_high: AtomicU32,
+    }
+
+    impl Counts {
+        const_fn! {
+            pub(super) const fn new() -> Self {
+                Self {
+                    buckets: array!(|_i| AtomicU32::new(0); BUCKETS),
+                    sum: AtomicU32::new(0),
+                    sum_high: AtomicU32::new(0),
+                }
+            }
+        }
+
+        #[inline(always)]
+        pub(super) fn add(&self, value: u64) {
+            let low = value as u32;
+            // Relaxed, as the upper half: both count on their own.
+            let before = self.sum.fetch_add(low, Ordering::Relaxed);
+            let carry = before.checked_add(low).is_none();
+            let high = ((value >> 32) as u32).wrapping_add(carry.into());
+            if high != 0 {
+                self.sum_high.fetch_add(high, Ordering::Relaxed);
+            }
+            let (bucket, _) = place(value);
+            // Release: publishes the maximum.
+            self.buckets[bucket].fetch_add(1, Ordering::Release);
+        }
+
+        pub(super) fn load(&self) -> ([u32; BUCKETS], u64) {
+            // Acquire: see `Histogram::record`.
+            let counts = core::array::from_fn(|i| self.buckets[i].load(Ordering::Acquire));
+            let low = self.sum.load(Ordering::Relaxed);
+            let high = self.sum_high.load(Ordering::Relaxed);
+            (counts, u64::from(high) << 32 | u64::from(low))
+        }
+    }
+}
+#[cfg(not(all(target_has_atomic = "64", not(weirpool_narrow))))]
+use narrow::Counts;
+
+/// The largest value that is told from larger ones.
+const MAX_VALUE: u64 = (1 << MAX_BITS) - 1;
+
+/// A value's bucket, and how far it is above the least value there.
 #[inline(always)]
-fn bucket_of(value: u64) -> usize {
-    let value = value.min((1 << MAX_BITS) - 1) as u32;
+fn place(value: u64) -> (usize, u32) {
+    let value = value.min(MAX_VALUE) as u32;
     // How many of the lowest bits the bucket leaves out; 0 for values below 2^(PRECISION + 1).
     let cut = (u32::BITS - value.leading_zeros()).saturating_sub(PRECISION + 1);
-    ((cut << PRECISION) + (value >> cut)) as usize
+    let bucket = (cut << PRECISION) + (value >> cut);
+    (bucket as usize, value & ((1 << cut) - 1))
+}
+
+/// The least value of a bucket.
+fn least_value(bucket: usize) -> u64 {
+    let cut = (bucket >> PRECISION).saturating_sub(1);
+    ((bucket - (cut << PRECISION)) as u64) << cut
 }
 
 /// The largest value of a bucket.
 fn upper_edge(bucket: usize) -> u64 {
-    let cut = (bucket >> PRECISION).saturating_sub(1);
-    let lead = (bucket - (cut << PRECISION)) as u64;
-    ((lead + 1) << cut) - 1
+    least_value(bucket + 1) - 1
 }
 
 #[cfg(all(test, not(loom)))]
@@ -236,7 +372,9 @@ mod tests {
         let mut next = 0;
         for bucket in 0..BUCKETS {
             let upper = upper_edge(bucket);
-            assert_eq!((bucket_of(next), bucket_of(upper)), (bucket, bucket));
+            assert_eq!(least_value(bucket), next);
+            assert_eq!(place(next), (bucket, 0));
+            assert_eq!(place(upper), (bucket, (upper - next) as u32));
             assert!(
                 upper - next <= next / 8,
                 "bucket {bucket} is at most an eighth wide"
@@ -244,7 +382,7 @@ mod tests {
             next = upper + 1;
         }
         assert_eq!(next, 1 << 32);
-        assert_eq!(bucket_of(u64::MAX), BUCKETS - 1);
+        assert_eq!(place(u64::MAX), place(MAX_VALUE));
     }
 
     #[test]
@@ -292,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn under_one_kibibyte() {
-        assert!(size_of::<Histogram>() < 1024);
+    fn under_two_kibibytes_or_one() {
+        assert!(size_of::<Histogram>() < 256 * size_of::<Word>());
     }
 }

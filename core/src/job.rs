@@ -4,8 +4,8 @@
 use core::{fmt, time::Duration};
 
 #[cfg(doc)]
-use crate::pool::Pool;
-use crate::{breaker, retry, table::Mark, time::Instant};
+use crate::pool::{Config, Pool};
+use crate::{breakers::Permits, retry, table::Mark, time::Instant};
 
 /// A job's priority.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
@@ -30,6 +30,11 @@ impl Priority {
     }
 }
 
+/// What a job does or works with, as a number of the caller's choice below the pool's `KINDS`: jobs of one kind share a
+/// circuit breaker of their own ([`Config::kind_breaker`]), so that what ails one kind does not shut the others out.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Kind(pub u8);
+
 /// How one job is submitted. A time-out of `Duration::MAX` is none; with 32-bit words one over 12 days counts as 12.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Submit {
@@ -43,6 +48,9 @@ pub struct Submit {
     pub total_timeout: Option<Duration>,
     /// Whether it is tried again.
     pub retry: Retry,
+    /// Whose breaker it passes besides the pool's. Without a kind, or with one that is not below the pool's `KINDS`, it
+    /// passes the pool's alone.
+    pub kind: Option<Kind>,
 }
 
 impl Submit {
@@ -53,6 +61,7 @@ impl Submit {
         run_timeout: None,
         total_timeout: None,
         retry: Retry::Pool,
+        kind: None,
     };
 }
 
@@ -139,11 +148,11 @@ pub enum Refused<T> {
         /// When a token will be free.
         retry_after: Duration,
     },
-    /// The circuit breaker is open.
+    /// The circuit breaker of the pool or of the job's kind is open.
     Open {
         /// The job.
         job: T,
-        /// When it will let a probe through.
+        /// When it will let a probe through; of two the later.
         retry_after: Duration,
     },
     /// `max_in_flight` jobs are unsettled.
@@ -254,8 +263,8 @@ pub enum Take<T> {
 pub(crate) struct Entry<T> {
     pub(crate) job: T,
     pub(crate) submitted: Instant,
-    /// `Duration::MAX` for none.
-    pub(crate) run_timeout: Duration,
+    /// In microseconds, `u64::MAX` for none.
+    pub(crate) run_timeout: u64,
     /// `Instant::MAX` for none.
     pub(crate) total_deadline: Instant,
     pub(crate) course: Course,
@@ -263,6 +272,8 @@ pub(crate) struct Entry<T> {
     pub(crate) total_first: bool,
     /// Whether a rate token is reserved for its next attempt.
     pub(crate) token: bool,
+    /// Its kind, if the pool has a breaker for that.
+    pub(crate) kind: Option<Kind>,
 }
 
 /// How far a job has come.
@@ -297,7 +308,7 @@ pub struct Running<T> {
     pub(crate) started: Instant,
     /// `Instant::MAX` for none.
     pub(crate) deadline: Instant,
-    pub(crate) permit: breaker::Permit,
+    pub(crate) permits: Permits,
 }
 
 impl<T> Running<T> {
@@ -470,9 +481,9 @@ pub enum Failure {
     Ignored,
     /// [`Outcome::Panic`].
     Panic,
-    /// The breaker was open when its turn came.
+    /// The breaker of the pool or of its kind was open when its turn came.
     CircuitOpen {
-        /// When the breaker will let a probe through.
+        /// When it will let a probe through; of two the later.
         retry_after: Duration,
     },
 }

@@ -11,8 +11,8 @@
 use core::time::Duration;
 
 use crate::{
-    breaker::{Breaker, Verdict},
-    job::{Carried, Failure, Handle, Settled, Submit},
+    breakers::Breakers,
+    job::{Carried, Failure, Handle, Kind, Settled, Submit},
     metrics::Metrics,
     pool::Pool,
     rate::RateLimit,
@@ -21,15 +21,16 @@ use crate::{
     time::Instant,
 };
 
-/// What outlives a pool's memory: counters, breaker, rate limit and retry budget, in words only.
+/// What outlives a pool's memory: counters, breakers, rate limit and retry budget, in words only. (An adaptive limit begins
+/// at its maximum again.)
 ///
 /// When a pool's memory must be given up, these bytes may be copied over those of a new pool with the same `Config` and
 /// of the same build before anybody else uses it; [`Pool::recovered`] then completes the move.
 #[derive(Debug)]
 #[repr(C)]
-pub struct Ledger {
+pub struct Ledger<const KINDS: usize = 0> {
     pub(crate) metrics: Metrics,
-    pub(crate) breaker: Breaker,
+    pub(crate) breakers: Breakers<KINDS>,
     pub(crate) rate: Apart<RateLimit>,
     pub(crate) budget: Budget,
 }
@@ -38,17 +39,17 @@ pub struct Ledger {
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 #[non_exhaustive]
 pub enum Lost {
-    /// It ran too long and was killed: a failure, also for the breaker.
+    /// It ran too long and was killed: a failure, also for the breakers.
     Killed,
-    /// It brought its worker down: a failure and a panic, also for the breaker.
+    /// It brought its worker down: a failure and a panic, also for the breakers.
     Trapped,
-    /// Another job brought its worker down: a failure, but nothing for the breaker.
+    /// Another job brought its worker down: a failure, but nothing for the breakers.
     Crashed,
     /// It was cancelled, or could not be carried over, while there was no pool.
     Cancelled,
 }
 
-impl<T, const SLOTS: usize> Pool<T, SLOTS> {
+impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
     /// Takes in a job that another pool had accepted, when that pool's memory was lost: it passes no gate but the
     /// capacity, is not counted again, and keeps its age. To keep their turns, adopt jobs in the order in which they
     /// were submitted, and before anything new is submitted.
@@ -68,10 +69,10 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         }
     }
 
-    /// Counts the end of a job that was accepted by a pool whose memory was lost, and that is not adopted.
-    pub fn note_lost(&self, lost: Lost, now: Instant) {
+    /// Counts the end of a job of this kind that was accepted by a pool whose memory was lost, and that is not adopted.
+    pub fn note_lost(&self, lost: Lost, kind: Option<Kind>, now: Instant) {
         let metrics = &self.ledger.metrics;
-        self.blame(lost, now);
+        self.blame(lost, kind, now);
         let failure = match lost {
             Lost::Killed => Failure::Error,
             Lost::Trapped => Failure::Panic,
@@ -111,7 +112,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             .saturating_add(options.total_timeout.unwrap_or(Duration::MAX));
         let seed = carried.submitted.as_micros();
         let at = self.next_attempt(policy, carried.attempts, total_deadline, seed, now)?;
-        self.blame(lost, now);
+        self.blame(lost, options.kind, now);
         self.ledger.metrics.retried();
         Some(Carried {
             not_before: at,
@@ -119,18 +120,10 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         })
     }
 
-    /// Tells the breaker of a lost job that failed by itself.
-    fn blame(&self, lost: Lost, now: Instant) {
+    /// Tells the breakers of a lost job that failed by itself.
+    fn blame(&self, lost: Lost, kind: Option<Kind>, now: Instant) {
         if matches!(lost, Lost::Killed | Lost::Trapped) {
-            self.record_failure(now);
-        }
-    }
-
-    /// Tells the breaker of a failure for which it gave no permit.
-    pub(crate) fn record_failure(&self, now: Instant) {
-        let breaker = &self.ledger.breaker;
-        if let Ok(permit) = breaker.acquire(now) {
-            let _ = breaker.record(permit, Verdict::Failure, Duration::ZERO, now);
+            self.ledger.breakers.record_failure(kind, now);
         }
     }
 
@@ -140,7 +133,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     }
 
     /// What outlives the pool's memory.
-    pub fn ledger(&self) -> &Ledger {
+    pub fn ledger(&self) -> &Ledger<KINDS> {
         &self.ledger
     }
 }

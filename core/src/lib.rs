@@ -36,7 +36,7 @@
 //!
 //! The four usual pools are configurations of one, each with an example in `examples/`: `basic` (a bounded queue and a
 //! fixed number of workers), `dynamic` (a limit that changes while jobs run), `priority` (lanes that age) and `advanced`
-//! (rate, breaker, retries and deadlines).
+//! (rate, breakers for kinds of jobs, retries, deadlines and a limit that adapts itself).
 //!
 //! # When not to use it
 //! Where jobs only wait for input and output, an async runtime with a semaphore is simpler. Where jobs must outlive the
@@ -70,6 +70,7 @@ pub mod retry;
 pub mod time;
 
 mod attempt;
+mod breakers;
 mod config;
 mod control;
 mod countdown;

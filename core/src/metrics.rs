@@ -26,7 +26,7 @@ use core::time::Duration;
 use crate::{
     histogram::{Histogram, Summary},
     pool::{Failure, Refusal, Settled},
-    sync::{AtomicWord, Ordering, const_fn},
+    sync::{Apart, AtomicWord, Ordering, const_fn},
     time::micros,
 };
 
@@ -37,9 +37,9 @@ use crate::{
 pub struct Metrics {
     submission: Submission,
     execution: Execution,
-    wait: Histogram,
-    run: Histogram,
-    total: Histogram,
+    wait: Apart<Histogram>,
+    run: Apart<Histogram>,
+    total: Apart<Histogram>,
 }
 
 impl Metrics {
@@ -49,9 +49,9 @@ impl Metrics {
             Self {
                 submission: Submission::new(),
                 execution: Execution::new(),
-                wait: Histogram::new(),
-                run: Histogram::new(),
-                total: Histogram::new(),
+                wait: Apart(Histogram::new()),
+                run: Apart(Histogram::new()),
+                total: Apart(Histogram::new()),
             }
         }
     }

@@ -5,7 +5,8 @@
 //!                                                            ▲                                  │       │               │
 //!                                                            └─ due ◀──────────── delayed ◀─────┴───────┴── retry ◀─────┘
 //! ```
-//! (Only a retry takes a token after its `take`; every first attempt took one at its submission.)
+//! (Only a retry takes a token after its `take`; every first attempt took one at its submission. *Breaker* is two where the
+//! job has a kind: see [`Config::kind_breaker`].)
 //!
 //! # Laws
 //! 1. *Every accepted job settles exactly once*: whoever wins its slot's state word settles it. At every quiescent
@@ -57,9 +58,10 @@
 use core::time::Duration;
 
 use crate::{
+    adaptive::AdaptiveLimit,
     attempt::{Attempt, Wait, delay_key},
-    breaker::{self, Breaker, Verdict},
-    concurrency::ConcurrencyLimit,
+    breaker::Verdict,
+    breakers::{Breakers, Permits},
     error::ConfigError,
     gate::{Gate, MAX_COUNT, Mode, Shut},
     job::{Course, Entry},
@@ -71,21 +73,22 @@ use crate::{
     sync::{Apart, AtomicU32, Ordering, array, const_fn, fence},
     table::Stage,
     terms::{Terms, Watch},
-    time::Instant,
+    time::{Instant, micros},
 };
 
 pub use crate::{
     config::{Config, Order},
     control::State,
     job::{
-        Cancel, Carried, Completion, Expired, Failure, Finish, Handle, Outcome, Phase, Poll,
+        Cancel, Carried, Completion, Expired, Failure, Finish, Handle, Kind, Outcome, Phase, Poll,
         Priority, Refusal, Refused, Retry, Running, Settled, Submit, Take, WorkerId,
     },
     ledger::{Ledger, Lost},
     retry::{Allowance, Policy},
 };
 
-/// A bounded job pool. It holds jobs of type `T` in `SLOTS` slots, runs nothing itself and never blocks.
+/// A bounded job pool. It holds jobs of type `T` in `SLOTS` slots, runs nothing itself and never blocks. Beside a
+/// [`Breaker`](crate::breaker::Breaker) of its own it has one for each of `KINDS` kinds of jobs, 0 to 127.
 ///
 /// Callers [`submit`](Self::submit) jobs; workers [`take`](Self::take) them, run them in whatever way they like and
 /// [`finish`](Self::finish) them; somebody calls [`poll`](Self::poll) when time-outs are due. All of it through `&self`
@@ -105,13 +108,13 @@ pub use crate::{
 /// assert_eq!(done.job, "measure");
 /// ```
 #[derive(Debug)]
-pub struct Pool<T, const SLOTS: usize> {
+pub struct Pool<T, const SLOTS: usize, const KINDS: usize = 0> {
     /// Written by submitters and workers.
     pub(crate) gate: Apart<Gate>,
     /// Written by submitters.
     pub(crate) clock: Apart<Clock>,
     /// Written by workers.
-    pub(crate) permits: Apart<ConcurrencyLimit>,
+    pub(crate) permits: Apart<AdaptiveLimit>,
     /// Bound on the jobs in flight.
     pub(crate) max_in_flight: AtomicU32,
     /// Settled jobs whose handlers still run.
@@ -119,7 +122,7 @@ pub struct Pool<T, const SLOTS: usize> {
     pub(crate) schedule: Schedule<T, SLOTS>,
     pub(crate) watches: [Watch; SLOTS],
     pub(crate) terms: [Terms; SLOTS],
-    pub(crate) ledger: Ledger,
+    pub(crate) ledger: Ledger<KINDS>,
     pub(crate) capacity: u32,
     pub(crate) most_running: u16,
     pub(crate) count_submit_timeouts: bool,
@@ -128,28 +131,42 @@ pub struct Pool<T, const SLOTS: usize> {
     pub(crate) retry: Option<Policy>,
 }
 
-impl<T, const SLOTS: usize> Pool<T, SLOTS> {
+impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
     const_fn! {
         /// A pool with this configuration.
         ///
         /// # Panics
         /// Where [`try_new`](Self::try_new) would fail; in a `static` that is an error of compilation.
         pub const fn new(config: Config) -> Self {
-            match config.check(SLOTS) {
-                Ok(breaker) => Self::build(config, breaker),
+            match Self::gates(&config) {
+                Ok((breakers, permits)) => Self::build(config, breakers, permits),
                 Err(error) => panic!("{}", error.message()),
             }
         }
 
         /// A pool with this configuration, or what is wrong with it.
         pub const fn try_new(config: Config) -> Result<Self, ConfigError> {
-            match config.check(SLOTS) {
-                Ok(breaker) => Ok(Self::build(config, breaker)),
+            match Self::gates(&config) {
+                Ok((breakers, permits)) => Ok(Self::build(config, breakers, permits)),
                 Err(error) => Err(error),
             }
         }
 
-        const fn build(config: Config, breaker: Breaker) -> Self {
+        const fn gates(config: &Config) -> Result<(Breakers<KINDS>, AdaptiveLimit), ConfigError> {
+            if let Err(error) = config.check(SLOTS) {
+                return Err(error);
+            }
+            let permits = match AdaptiveLimit::try_new(config.limit, config.adaptive) {
+                Ok(permits) => permits,
+                Err(error) => return Err(error),
+            };
+            match Breakers::try_new(config.breaker, config.kind_breaker) {
+                Ok(breakers) => Ok((breakers, permits)),
+                Err(error) => Err(error),
+            }
+        }
+
+        const fn build(config: Config, breakers: Breakers<KINDS>, permits: AdaptiveLimit) -> Self {
             let max_in_flight = match config.max_in_flight {
                 Some(max) => max,
                 None => MAX_COUNT,
@@ -157,7 +174,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             Self {
                 gate: Apart(Gate::new()),
                 clock: Apart(Clock::new()),
-                permits: Apart(ConcurrencyLimit::new(config.limit)),
+                permits: Apart(permits),
                 max_in_flight: AtomicU32::new(max_in_flight),
                 abandoned: AtomicU32::new(0),
                 schedule: Schedule::new(matches!(config.order, Order::Deadline { .. })),
@@ -165,7 +182,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                 terms: array!(|_i| Terms::new(); SLOTS),
                 ledger: Ledger {
                     metrics: Metrics::new(),
-                    breaker,
+                    breakers,
                     rate: Apart(RateLimit::new(config.rate)),
                     budget: Budget::new(config.retry_budget),
                 },
@@ -185,13 +202,13 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     pub fn submit(&self, job: T, options: Submit, now: Instant) -> Result<Handle, Refused<T>> {
         let Ledger {
             metrics,
-            breaker,
+            breakers,
             rate,
             ..
         } = &self.ledger;
         let refused = if self.gate.load().mode() == Mode::Closed {
             Refused::Closed(job)
-        } else if let Err(retry_after) = breaker.check(now) {
+        } else if let Err(retry_after) = breakers.check(options.kind, now) {
             Refused::Open { job, retry_after }
         } else if let Err(retry_after) = rate.check(now) {
             Refused::Limited { job, retry_after }
@@ -223,7 +240,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     ///
     /// The job that comes is the one with the least key at one moment during the call ([`Config::ageing`]), among those in
     /// line; up to two delayed ones whose time has come are put in line first. A job whose time-out has passed, or that
-    /// the open breaker does not let run, is settled here and comes as [`Take::Settled`]; with retries it may be
+    /// an open breaker does not let run, is settled here and comes as [`Take::Settled`]; with retries it may be
     /// [`Take::Delayed`] instead.
     pub fn take(&self, worker: WorkerId, now: Instant) -> Take<T> {
         let empty = || Take::Empty {
@@ -242,8 +259,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         if self.schedule.is_empty() || !self.permits.try_acquire() {
             return empty();
         }
-        let breaker = &self.ledger.breaker;
-        let mut permit = None;
+        let breakers = &self.ledger.breakers;
         let taken = loop {
             let Some(seen) = self.schedule.next_queued() else {
                 break None;
@@ -257,16 +273,11 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                 let result = Settled::TimedOut(phase);
                 break Some(Take::Settled(self.settle_waiting(seen, entry, result, now)));
             }
-            let granted = match permit.take() {
-                Some(granted) => Ok(granted),
-                None => breaker.acquire(now),
-            };
             let Some(entry) = self.schedule.claim(index, mark, Stage::Running) else {
-                permit = granted.ok();
                 continue;
             };
-            let wait = match granted {
-                Ok(granted) => {
+            let wait = match breakers.acquire(entry.kind, now) {
+                Ok(permits) => {
                     // A first attempt took its token at the submission.
                     let token = if entry.course.attempts == 0 {
                         Ok(())
@@ -274,9 +285,9 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                         self.take_token(entry.token, due, now)
                     };
                     match token {
-                        Ok(()) => return Take::Job(self.start(seen, entry, granted, worker, now)),
+                        Ok(()) => return Take::Job(self.start(seen, entry, permits, worker, now)),
                         Err(wait) => {
-                            permit = Some(granted);
+                            breakers.release(permits);
                             wait
                         }
                     }
@@ -285,9 +296,6 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             };
             break Some(self.put_off(seen, entry, wait, now));
         };
-        if let Some(permit) = permit {
-            let _ = breaker.release(permit);
-        }
         self.permits.release();
         taken.unwrap_or_else(empty)
     }
@@ -305,7 +313,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             worker,
             submitted,
             started,
-            permit,
+            permits,
             ..
         } = running;
         let Some(terms) = self.terms.get(handle.index()) else {
@@ -328,10 +336,11 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                     course,
                     total_first: true,
                     token: false,
+                    kind: permits.kind(),
                 };
                 return match self.delay(handle, entry, at, now) {
                     Ok(()) => {
-                        self.report(permit, attempt.verdict, run, now);
+                        self.report(permits, &attempt, run, now);
                         self.permits.release();
                         self.ledger.metrics.retried();
                         self.ledger.metrics.ran(run);
@@ -339,7 +348,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                     }
                     Err((entry, gone)) => {
                         self.ledger.budget.refund();
-                        self.come_late(entry.job, gone, permit)
+                        self.come_late(entry.job, gone, permits)
                     }
                 };
             }
@@ -347,9 +356,9 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         // Read before the slot is another job's.
         let ready = terms.ready(submitted, course.attempts > 1);
         if let Err(gone) = self.schedule.release(handle) {
-            return self.come_late(job, gone, permit);
+            return self.come_late(job, gone, permits);
         }
-        self.report(permit, attempt.verdict, run, now);
+        self.report(permits, &attempt, run, now);
         self.permits.release();
         let total = now.saturating_since(submitted);
         let metrics = &self.ledger.metrics;
@@ -486,6 +495,8 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
     /// `workers` of their own:
     /// - after every `submit` (and `resume`, `set_limit`, and the `poll`s that were due): `if pool.wants_worker() &&
     ///   workers < limit`, count one more and start it;
+    /// - with an adaptive limit, a worker after each [`Take::Job`]: the same. The limit may have risen when it finished its
+    ///   last job, and no submission may come to tell;
     /// - a worker that finds [`Take::Empty`]: count one less, then `if pool.wants_worker()`, try to count itself in
     ///   again and go on.
     ///
@@ -496,14 +507,15 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         fence(Ordering::SeqCst);
         !self.schedule.is_empty()
             && self.gate.load().mode() != Mode::Paused
-            && self.permits.in_flight() < self.permits.limit()
+            && !self.permits.is_full()
     }
 
-    /// Counts a refusal that the caller decided. A time-out is a failure to the breaker if the pool is set up so.
-    pub fn note_refused(&self, refusal: Refusal, now: Instant) {
+    /// Counts a refusal that the caller decided, of a job of this kind. A time-out is a failure to the breakers if the pool
+    /// is set up so.
+    pub fn note_refused(&self, refusal: Refusal, kind: Option<Kind>, now: Instant) {
         self.ledger.metrics.refused(refusal);
         if refusal == Refusal::Timeout && self.count_submit_timeouts {
-            self.record_failure(now);
+            self.ledger.breakers.record_failure(kind, now);
         }
     }
 
@@ -521,6 +533,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             run_timeout,
             total_timeout,
             retry,
+            kind,
         } = options;
         let Carried {
             submitted,
@@ -542,7 +555,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             order: self.order,
             deadline: total_deadline,
         };
-        let run_timeout = run_timeout.unwrap_or(Duration::MAX);
+        let run_timeout = run_timeout.map_or(u64::MAX, micros);
         let policy = self.policy(retry);
         let vacant = self.schedule.reserve();
         if policy.is_some() || attempts > 0 {
@@ -561,6 +574,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             },
             total_first: total_deadline <= queue_deadline,
             token: false,
+            kind: kind.filter(|kind| usize::from(kind.0) < KINDS),
         };
         self.schedule.insert(
             vacant,
@@ -576,7 +590,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         &self,
         seen: Seen,
         entry: Entry<T>,
-        permit: breaker::Permit,
+        permits: Permits,
         worker: WorkerId,
         now: Instant,
     ) -> Running<T> {
@@ -593,7 +607,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
         let ready = terms.ready(submitted, course.attempts > 0);
         self.gate.start();
         course.attempts = course.attempts.saturating_add(1);
-        let run_deadline = now.saturating_add(run_timeout);
+        let run_deadline = Instant::from_micros(now.as_micros().saturating_add(run_timeout));
         let deadline = run_deadline.min(total_deadline);
         let lenient = terms.is_lenient(course);
         let watched = if lenient { total_deadline } else { deadline };
@@ -605,7 +619,7 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
                 Phase::Run
             };
             let attempts = course.attempts;
-            self.watches[index].set(submitted, now, phase, attempts, worker, permit);
+            self.watches[index].set(submitted, now, phase, attempts, worker, permits);
             self.schedule.arm(index, mark, due);
         }
         self.ledger.metrics.started(now.saturating_since(ready));
@@ -617,37 +631,37 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             submitted,
             started: now,
             deadline,
-            permit,
+            permits,
         }
     }
 
     /// Hands back a job that was settled before its handler returned.
-    pub(crate) fn come_late(&self, job: T, gone: Gone, permit: breaker::Permit) -> Finish<T> {
+    pub(crate) fn come_late(&self, job: T, gone: Gone, permits: Permits) -> Finish<T> {
         if !matches!(gone, Gone::Unknown) {
             self.permits.release();
             self.abandoned.fetch_sub(1, Ordering::Relaxed);
             self.ledger.metrics.stale();
         }
-        // At a deadline the breaker was told.
+        // At a deadline the breakers were told.
         if matches!(gone, Gone::Cancelled) {
-            let _ = self.ledger.breaker.release(permit);
+            self.ledger.breakers.release(permits);
         }
         Finish::Stale(job)
     }
 
-    /// Tells the breaker how an attempt ended.
-    pub(crate) fn report(
-        &self,
-        permit: breaker::Permit,
-        verdict: Option<Verdict>,
-        run: Duration,
-        now: Instant,
-    ) {
-        let breaker = &self.ledger.breaker;
-        let _ = match verdict {
-            Some(verdict) => breaker.record(permit, verdict, run, now),
-            None => breaker.release(permit),
+    /// Tells the breakers and the limit how an attempt ended.
+    #[inline]
+    fn report(&self, permits: Permits, attempt: &Attempt, run: Duration, now: Instant) {
+        let breakers = &self.ledger.breakers;
+        match attempt.verdict {
+            Some(verdict) => breakers.record(permits, verdict, run, now),
+            None => breakers.release(permits),
+        }
+        let load = match attempt.result {
+            Settled::TimedOut(_) => Duration::MAX,
+            _ => run,
         };
+        self.permits.observe(load, now);
     }
 
     /// Settles a job that was just claimed as `Held`, and frees its place.
@@ -704,15 +718,21 @@ impl<T, const SLOTS: usize> Pool<T, SLOTS> {
             return Some(Poll::Settled(self.settle_waiting(seen, entry, result, now)));
         }
         // Read before winning the change out of `Armed`, which proves that nobody wrote to it meanwhile.
-        let (expired, permit) = self.watches[index].expired(seen.handle(), &self.terms[index], now);
+        let (expired, permits) =
+            self.watches[index].expired(seen.handle(), &self.terms[index], now);
         self.abandoned.fetch_add(1, Ordering::Relaxed);
         if !self.schedule.take_away(index, mark, Stage::Expired) {
             self.abandoned.fetch_sub(1, Ordering::Relaxed);
             return None;
         }
-        self.report(permit, Some(Verdict::Failure), expired.run, now);
+        let attempt = Attempt {
+            result: Settled::TimedOut(expired.phase),
+            verdict: Some(Verdict::Failure),
+            may_be_retried: false,
+        };
+        self.report(permits, &attempt, expired.run, now);
         let metrics = &self.ledger.metrics;
-        metrics.settled(&Settled::TimedOut(expired.phase));
+        metrics.settled(&attempt.result);
         metrics.ran(expired.run);
         metrics.took(expired.total);
         self.gate.settle();

@@ -280,7 +280,8 @@ impl RateLimit {
         let ahead = self
             .unit
             .position(now)
-            .ahead(arrival, self.era.load(Ordering::Relaxed));
+            .ahead(arrival, self.era.load(Ordering::Relaxed))
+            .unwrap_or(0);
         u32::try_from((tolerance + spacing).saturating_sub(ahead) / spacing).unwrap_or(u32::MAX)
     }
 
@@ -291,18 +292,17 @@ impl RateLimit {
         let mut arrival = self.arrival.load(Ordering::Acquire);
         loop {
             let era = self.era.load(Ordering::Relaxed);
-            let ahead = position.ahead(arrival, era);
-            if ahead > room {
-                return Err(ahead);
-            }
+            let (from, ahead) = match position.ahead(arrival, era) {
+                Some(ahead) if ahead > room => return Err(ahead),
+                Some(ahead) => (arrival, ahead),
+                None => (position.next(), 0),
+            };
             // A clock that lags leaves the era alone, unless it is a new clock.
             let newer = position.era.wrapping_sub(era);
             if newer != 0 && newer != u32::MAX {
                 self.era.store(position.era, Ordering::Relaxed);
             }
-            // From a moment between two units the next one counts: else a token would come early by a part of a unit.
-            let from = ahead.max(Word::from(position.part != 0));
-            let next = position.units.wrapping_add(from).wrapping_add(units);
+            let next = from.wrapping_add(units);
             // Release: publishes the era; acquire on failure as at the load.
             match self.arrival.compare_exchange_weak(
                 arrival,
@@ -321,10 +321,10 @@ impl RateLimit {
         let position = self.unit.position(now);
         let mut arrival = self.arrival.load(Ordering::Acquire);
         loop {
-            let ahead = position.ahead(arrival, self.era.load(Ordering::Relaxed));
-            if ahead == 0 {
+            let era = self.era.load(Ordering::Relaxed);
+            let Some(ahead) = position.ahead(arrival, era) else {
                 return;
-            }
+            };
             let next = position.units.wrapping_add(change(ahead));
             // Orderings as in `check_many`.
             match self.arrival.compare_exchange_weak(
@@ -428,6 +428,14 @@ impl Unit {
     #[inline]
     fn position(&self, now: Instant) -> Position {
         let now = now.as_micros();
+        if Word::BITS == 64 {
+            let product = u128::from(now) * u128::from(Self::WIDE.per_micro);
+            return Position {
+                units: product as Word,
+                part: 0,
+                era: (product >> ERA_SHIFT) as u32,
+            };
+        }
         // now × per_micro is up to 96 bits: `high` is the product over 2^32, `low` its lowest 32 bits.
         let low = (now & 0xffff_ffff) * u64::from(self.per_micro);
         let high = (now >> 32) * u64::from(self.per_micro) + (low >> 32);
@@ -446,11 +454,15 @@ impl Unit {
         }
     }
 
-    /// The least time after which the clock is `units` further than `position`.
+    /// The least time after which the clock is `units`, at least one, further than `position`.
+    #[inline]
     fn wait(&self, units: Word, position: Position) -> Duration {
+        // With wide words by constants, so that nothing is divided and an answer that nobody asks for costs nothing.
+        let Self { per_micro, shift } = if Word::BITS == 64 { Self::WIDE } else { *self };
         #[allow(clippy::unnecessary_cast, reason = "a word may be 32 bits")]
-        let parts = ((units as u64) << self.shift) - position.part;
-        Duration::from_micros(parts.div_ceil(u64::from(self.per_micro)))
+        let parts = ((units as u64) << shift) - position.part;
+        // Rounded up: there is at least one unit, of which the position is a part, so at least one part is left.
+        Duration::from_micros((parts - 1) / u64::from(per_micro) + 1)
     }
 }
 
@@ -465,19 +477,21 @@ struct Position {
 }
 
 impl Position {
-    /// How far an arrival time is ahead, given the era of the grant that set it; 0 if it has passed.
+    /// From a moment between two units the next one counts: else a token would come early by a part of a unit.
     #[inline]
-    fn ahead(&self, arrival: Word, era: u32) -> Word {
+    fn next(&self) -> Word {
+        self.units.wrapping_add(Word::from(self.part != 0))
+    }
+
+    /// How far an arrival time is ahead, given the era of the grant that set it; `None` if it has passed.
+    #[inline]
+    fn ahead(&self, arrival: Word, era: u32) -> Option<Word> {
         // One era to either side; the arrival time is then at most two eras off, which has a sign in eight.
         if self.era.wrapping_sub(era).wrapping_add(1) > 2 {
-            return 0;
+            return None;
         }
         let ahead = arrival.wrapping_sub(self.units);
-        if ahead >> (Word::BITS - 1) == 0 {
-            ahead
-        } else {
-            0
-        }
+        (ahead.cast_signed() > 0).then_some(ahead)
     }
 }
 

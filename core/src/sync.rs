@@ -172,7 +172,7 @@ impl<T> UnsafeCell<T> {
 
 /// A group of words that other contexts write than those beside it, on a cache line of its own where cores have caches
 /// to fight over.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 #[cfg_attr(
     any(
         target_arch = "x86_64",

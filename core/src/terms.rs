@@ -4,14 +4,12 @@
 //! few have a time-out and fewer fail.
 #![forbid(unsafe_code)]
 
-use core::time::Duration;
-
 use crate::{
-    breaker,
+    breakers::Permits,
     job::{Course, Expired, Handle, Phase, WorkerId},
     retry::Policy,
     sync::{AtomicU32, Loose64, Ordering, array, const_fn},
-    time::{Instant, micros},
+    time::Instant,
 };
 
 /// What a retry must know again. Written by who owns the slot, at the submission of a job with a policy; of other jobs it
@@ -41,13 +39,13 @@ impl Terms {
         }
     }
 
-    pub(crate) fn set(&self, policy: Option<Policy>, run_timeout: Duration, total: Instant) {
+    pub(crate) fn set(&self, policy: Option<Policy>, run_timeout: u64, total: Instant) {
         if let Some(policy) = policy {
             for (word, value) in self.policy.iter().zip(policy.to_words()) {
                 word.store(value, Ordering::Relaxed);
             }
         }
-        self.run_timeout.store(micros(run_timeout));
+        self.run_timeout.store(run_timeout);
         self.total_deadline.store(total.as_micros());
     }
 
@@ -70,11 +68,8 @@ impl Terms {
             .is_some_and(|policy| policy.retries_timeouts() && course.attempts < policy.attempts())
     }
 
-    pub(crate) fn run_timeout(&self) -> Duration {
-        match self.run_timeout.load() {
-            u64::MAX => Duration::MAX,
-            micros => Duration::from_micros(micros),
-        }
+    pub(crate) fn run_timeout(&self) -> u64 {
+        self.run_timeout.load()
     }
 
     pub(crate) fn total_deadline(&self) -> Instant {
@@ -97,22 +92,23 @@ impl Terms {
 pub(crate) struct Watch {
     submitted: Loose64,
     started: Loose64,
-    /// Generation of the breaker's permit.
-    permit: AtomicU32,
-    /// `[total first: 1 | attempt: 8 | worker: 16]`.
+    /// The permits of the breakers; see [`Permits::to_bits`].
+    permits: AtomicU32,
+    /// `[kind code: 7 | total first: 1 | attempt: 8 | worker: 16]`.
     detail: AtomicU32,
 }
 
 impl Watch {
     const ATTEMPT_SHIFT: u32 = 16;
     const TOTAL_FIRST: u32 = 1 << 24;
+    const KIND_SHIFT: u32 = 25;
 
     const_fn! {
         pub(crate) const fn new() -> Self {
             Self {
                 submitted: Loose64::new(0),
                 started: Loose64::new(0),
-                permit: AtomicU32::new(0),
+                permits: AtomicU32::new(0),
                 detail: AtomicU32::new(0),
             }
         }
@@ -125,7 +121,7 @@ impl Watch {
         phase: Phase,
         attempts: u8,
         worker: WorkerId,
-        permit: breaker::Permit,
+        permits: Permits,
     ) {
         self.submitted.store(submitted.as_micros());
         self.started.store(started.as_micros());
@@ -136,11 +132,10 @@ impl Watch {
         };
         let attempt = u32::from(attempts) << Self::ATTEMPT_SHIFT;
         // Relaxed: published by the change to `Armed`.
-        self.permit.store(permit.to_bits(), Ordering::Relaxed);
-        self.detail.store(
-            total_first | attempt | u32::from(worker.0),
-            Ordering::Relaxed,
-        );
+        self.permits.store(permits.to_bits(), Ordering::Relaxed);
+        let kind = permits.kind_code() << Self::KIND_SHIFT;
+        let detail = kind | total_first | attempt | u32::from(worker.0);
+        self.detail.store(detail, Ordering::Relaxed);
     }
 
     /// What is reported if the job expires now.
@@ -149,7 +144,7 @@ impl Watch {
         handle: Handle,
         terms: &Terms,
         now: Instant,
-    ) -> (Expired, breaker::Permit) {
+    ) -> (Expired, Permits) {
         let at = |word: &Loose64| Instant::from_micros(word.load());
         let started = at(&self.started);
         let submitted = at(&self.submitted);
@@ -169,7 +164,8 @@ impl Watch {
             total: now.saturating_since(submitted),
             attempt,
         };
-        let permit = self.permit.load(Ordering::Relaxed);
-        (expired, breaker::Permit::from_bits(permit))
+        let permits = self.permits.load(Ordering::Relaxed);
+        let permits = Permits::from_bits(permits, detail >> Self::KIND_SHIFT);
+        (expired, permits)
     }
 }

@@ -1,6 +1,8 @@
 //! The known defects of the classic pool, each shown to be absent, as far as they concern the core.
 #![cfg(not(loom))]
 
+mod hands;
+
 use std::{
     sync::atomic::{AtomicU32, Ordering::*},
     thread,
@@ -10,12 +12,14 @@ use std::{
 use weirpool_core::{
     breaker,
     pool::{
-        Cancel, Config, Failure, Finish, Outcome, Poll, Pool, Refused, Running, Settled, State,
-        Submit, Take, WorkerId,
+        Cancel, Config, Failure, Finish, Outcome, Poll, Pool, Refused, Settled, State, Submit,
+        Take, WorkerId,
     },
     rate::Quota,
     time::Instant,
 };
+
+use hands::{at, take};
 
 type Small = Pool<u32, 16>;
 
@@ -34,19 +38,8 @@ const BREAKER: breaker::Config = breaker::Config {
     ..breaker::Config::DEFAULT
 };
 
-fn at(millis: u64) -> Instant {
-    Instant::from_millis(millis)
-}
-
 fn submit(pool: &Small, job: u32, now: Instant) {
     pool.submit(job, Submit::DEFAULT, now).unwrap();
-}
-
-fn take(pool: &Small, now: Instant) -> Running<u32> {
-    match pool.take(WorkerId(0), now) {
-        Take::Job(running) => running,
-        other => panic!("a job waits: {other:?}"),
-    }
 }
 
 fn run(pool: &Small, outcome: Outcome, now: Instant) {
@@ -292,7 +285,7 @@ fn a_full_queue_is_no_failure_to_the_breaker() {
             pool.submit(job, Submit::DEFAULT, at(0)),
             Err(Refused::Full(job))
         );
-        pool.note_refused(weirpool_core::pool::Refusal::Timeout, at(0));
+        pool.note_refused(weirpool_core::pool::Refusal::Timeout, None, at(0));
     }
     assert_eq!(pool.breaker().snapshot(at(0)).failure_rate, 0);
     assert_eq!(pool.breaker().state(at(0)), breaker::State::Closed);

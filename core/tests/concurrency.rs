@@ -11,6 +11,7 @@ use random::{Random, seed};
 use weirpool_core::{
     adaptive::{AdaptiveLimit, Config},
     concurrency::ConcurrencyLimit,
+    pool::{self, Outcome, Poll, Pool, Running, Submit, Take, WorkerId},
     time::Instant,
 };
 
@@ -329,4 +330,78 @@ fn a_limit_that_moves_under_threads_is_kept() {
         });
     });
     assert_eq!((LIMIT.in_flight(), LIMIT.limit()), (0, 2));
+}
+
+/// The limit of a pool falls when its jobs run into their time-outs, whose handlers may never return; and when it rises,
+/// the pool wants one worker more.
+#[test]
+fn a_pools_limit_follows_its_jobs() {
+    const MOST: u16 = 8;
+    let pool = Pool::<u32, { 4 + MOST as usize }>::new(pool::Config {
+        capacity: 4,
+        limit: MOST,
+        most_running: MOST,
+        adaptive: Some(Config {
+            target: Duration::from_millis(2),
+            window: Duration::from_millis(2),
+            min: 1,
+        }),
+        ..pool::Config::DEFAULT
+    });
+    let at = Instant::from_millis;
+    let submit = |run_timeout, now| {
+        let options = Submit {
+            run_timeout,
+            ..Submit::DEFAULT
+        };
+        pool.submit(7, options, now).unwrap();
+    };
+    let take = |now| match pool.take(WorkerId(0), now) {
+        Take::Job(running) => running,
+        other => panic!("a job waits and one more may run: {other:?}"),
+    };
+    let finish = |running: Running<u32>, now| drop(pool.finish(running, Outcome::Success, now));
+    let limit = || pool.snapshot().limit;
+
+    // Ten runs end, two of them by their time-outs while their handlers go on.
+    let lost = [at(0), at(0)].map(|now| {
+        submit(Some(Duration::from_millis(1)), now);
+        take(now)
+    });
+    for _ in 0..8 {
+        submit(None, at(0));
+        finish(take(at(0)), at(0));
+    }
+    for expected in [8, 7] {
+        assert!(matches!(pool.poll(at(3)), Poll::TimedOut(_)));
+        assert_eq!(limit(), expected);
+    }
+    // Their late ends say nothing more, and cancelled jobs nothing at all.
+    for running in lost {
+        finish(running, at(4));
+    }
+    for _ in 0..20 {
+        submit(None, at(4));
+        let running = take(at(4));
+        let _ = pool.cancel(running.handle(), at(4));
+        finish(running, at(90));
+    }
+    assert_eq!(limit(), 7);
+
+    // A lower maximum holds at once, a higher one is reached as runs allow.
+    pool.set_limit(2).unwrap();
+    pool.set_limit(MOST).unwrap();
+    submit(None, at(100));
+    let _other = take(at(100));
+    submit(None, at(100));
+    for end in [100, 100, 100, 100, 100, 100, 100, 100, 100, 103] {
+        let running = take(at(100));
+        submit(None, at(100));
+        assert!(limit() == 2 && !pool.wants_worker());
+        finish(running, at(end));
+    }
+    assert_eq!(limit(), 3);
+    let _running = take(at(103));
+    submit(None, at(103));
+    assert!(pool.wants_worker(), "one more than before");
 }

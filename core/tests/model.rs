@@ -9,17 +9,18 @@ use std::{collections::BTreeMap, time::Duration};
 
 use random::Random;
 use weirpool_core::{
-    breaker,
+    adaptive, breaker,
     pool::{
-        Allowance, Cancel, Completion, Config, Expired, Failure, Finish, Handle, Order, Outcome,
-        Phase, Policy, Poll, Pool, Priority, Refusal, Refused, Retry, Running, Settled, State,
-        Submit, Take, WorkerId,
+        Allowance, Cancel, Completion, Config, Expired, Failure, Finish, Handle, Kind, Order,
+        Outcome, Phase, Policy, Poll, Pool, Priority, Refusal, Refused, Retry, Running, Settled,
+        State, Submit, Take, WorkerId,
     },
     rate::Quota,
     time::Instant,
 };
 
 const SLOTS: usize = 24;
+const KINDS: usize = 2;
 const CAPACITY: usize = 12;
 const MOST_RUNNING: u16 = 8;
 const STEPS: usize = 4_000;
@@ -69,10 +70,16 @@ pub fn play_chosen(bytes: &[u8]) {
 }
 
 fn random_config(random: &mut Random) -> Config {
+    let limit = 1 + random.below(u64::from(MOST_RUNNING)) as u16;
+    // With 32-bit words the gates round times up; their own tests know how.
+    fn gate<T>(config: Option<T>) -> Option<T> {
+        config.filter(|_| !NARROW)
+    }
     Config {
         capacity: 1 + random.below(CAPACITY as u64) as usize,
-        limit: 1 + random.below(u64::from(MOST_RUNNING)) as u16,
+        limit,
         most_running: MOST_RUNNING,
+        adaptive: gate(random.one_of([None, Some(adaptive(1)), Some(adaptive(limit.min(3)))])),
         ageing: random.one_of([
             None,
             Some(Duration::ZERO),
@@ -80,17 +87,9 @@ fn random_config(random: &mut Random) -> Config {
             Some(Duration::from_secs(1)),
         ]),
         max_in_flight: random.one_of([None, None, Some(1), Some(7)]),
-        // With 32-bit words the limit and the breaker round times up; their own tests know how.
-        rate: if NARROW {
-            None
-        } else {
-            random.one_of([None, None, Some(Quota::per_second(100))])
-        },
-        breaker: if NARROW {
-            None
-        } else {
-            random.one_of([None, Some(BREAKER)])
-        },
+        rate: gate(random.one_of([None, None, Some(Quota::per_second(100))])),
+        breaker: gate(random.one_of([None, Some(BREAKER)])),
+        kind_breaker: gate(random.one_of([None, Some(KIND_BREAKER)])),
         order: random.one_of([
             Order::Fifo,
             Order::Fifo,
@@ -158,6 +157,23 @@ const BREAKER: breaker::Config = breaker::Config {
     ..breaker::Config::DEFAULT
 };
 
+const KIND_BREAKER: breaker::Config = breaker::Config {
+    consecutive: Some(2),
+    pause: Duration::from_millis(5),
+    max_pause: Duration::from_millis(40),
+    probes: 1,
+    lease: Duration::from_millis(30),
+    ..BREAKER
+};
+
+const fn adaptive(min: u16) -> adaptive::Config {
+    adaptive::Config {
+        target: Duration::from_millis(3),
+        window: Duration::from_millis(4),
+        min,
+    }
+}
+
 /// A job as the model knows it.
 #[derive(Clone, Debug)]
 struct Job {
@@ -166,6 +182,7 @@ struct Job {
     turn: (u64, u64, u64),
     submitted: u64,
     policy: Option<Policy>,
+    kind: Option<Kind>,
     /// How many began.
     attempts: u32,
     /// Since when it could run.
@@ -216,7 +233,7 @@ struct Run {
     phase: Phase,
     /// Whether it was cancelled or timed out meanwhile, and by what.
     settled: Option<Settled>,
-    permit: u64,
+    permits: [u64; 2],
 }
 
 /// What is counted.
@@ -234,9 +251,9 @@ struct Counts {
     stale: u64,
 }
 
-/// The breaker, closed, open or half-open, opened by three failures in a row.
+/// A breaker, closed, open or half-open, opened by failures in a row; without rules it is disabled.
 struct BreakerModel {
-    on: bool,
+    rules: Option<breaker::Config>,
     generation: u64,
     state: BreakerState,
     failures: u32,
@@ -250,16 +267,16 @@ enum BreakerState {
         until: u64,
     },
     HalfOpen {
-        issued: u32,
-        succeeded: u32,
+        issued: u8,
+        succeeded: u8,
         until: u64,
     },
 }
 
 impl BreakerModel {
-    fn new(on: bool) -> Self {
+    fn new(rules: Option<breaker::Config>) -> Self {
         Self {
-            on,
+            rules,
             generation: 0,
             state: BreakerState::Closed,
             failures: 0,
@@ -274,42 +291,50 @@ impl BreakerModel {
     }
 
     /// What keeps a call out at this time. An end further off than twice the longest pause is of another clock.
-    fn refusal(&self, now: u64) -> Option<Duration> {
-        let (BreakerState::Open { until }
-        | BreakerState::HalfOpen {
-            issued: 2, until, ..
-        }) = self.state
-        else {
-            return None;
+    fn refusal(&self, now: u64) -> Option<u64> {
+        let rules = self.rules?;
+        let until = match self.state {
+            BreakerState::Open { until } => until,
+            BreakerState::HalfOpen { issued, until, .. } if issued == rules.probes => until,
+            _ => return None,
         };
         let left = until.saturating_sub(now);
-        (1..=120_000)
-            .contains(&left)
-            .then(|| Duration::from_micros(left))
+        let longest = micros(rules.max_pause.max(rules.lease));
+        (1..=2 * longest).contains(&left).then_some(left)
     }
 
-    fn is_half_open(&self) -> bool {
-        matches!(self.state, BreakerState::HalfOpen { .. })
+    /// How long a job waits that it refuses, at least and at most.
+    fn wait(&self, policy: Policy, now: u64) -> (u64, u64) {
+        let refusal = self.refusal(now).unwrap_or(0);
+        if matches!(self.state, BreakerState::HalfOpen { .. }) {
+            let most = longest_backoff(policy, 1);
+            (
+                refusal.min(1_000.max(most / 2)),
+                refusal.min(1_000.max(most)),
+            )
+        } else {
+            (refusal, refusal)
+        }
     }
 
-    fn acquire(&mut self, now: u64) -> Result<u64, Duration> {
-        if !self.on {
-            return Ok(self.generation);
+    fn acquire(&mut self, now: u64) -> Option<u64> {
+        let Some(rules) = self.rules else {
+            return Some(self.generation);
+        };
+        if self.refusal(now).is_some() {
+            return None;
         }
-        if let Some(retry_after) = self.refusal(now) {
-            return Err(retry_after);
-        }
-        let until = now.saturating_add(50_000);
+        let until = now.saturating_add(micros(rules.lease));
         match &mut self.state {
             BreakerState::Closed => {}
-            BreakerState::HalfOpen { issued, .. } if *issued < 2 => *issued += 1,
+            BreakerState::HalfOpen { issued, .. } if *issued < rules.probes => *issued += 1,
             _ => self.enter(BreakerState::HalfOpen {
                 issued: 1,
                 succeeded: 0,
                 until,
             }),
         }
-        Ok(self.generation)
+        Some(self.generation)
     }
 
     fn release(&mut self, permit: u64) {
@@ -321,35 +346,160 @@ impl BreakerModel {
     }
 
     fn record(&mut self, permit: u64, success: bool, now: u64) {
-        if !self.on || permit != self.generation {
+        let Some(rules) = self.rules.filter(|_| permit == self.generation) else {
             return;
-        }
+        };
         match &mut self.state {
             BreakerState::Closed if success => self.failures = 0,
             BreakerState::Closed => {
                 self.failures += 1;
-                if self.failures == 3 {
-                    self.open(now);
+                if Some(self.failures) == rules.consecutive {
+                    self.open(rules, now);
                 }
             }
             BreakerState::Open { .. } => unreachable!("no permit is given while open"),
             BreakerState::HalfOpen { succeeded, .. } if success => {
                 *succeeded += 1;
-                if *succeeded == 2 {
+                if *succeeded == rules.probes {
                     self.trips = 0;
                     self.enter(BreakerState::Closed);
                 }
             }
-            BreakerState::HalfOpen { .. } => self.open(now),
+            BreakerState::HalfOpen { .. } => self.open(rules, now),
         }
     }
 
-    fn open(&mut self, now: u64) {
-        let pause = (20_000u64 << self.trips.min(6)).min(60_000);
+    fn open(&mut self, rules: breaker::Config, now: u64) {
+        let pause = micros(rules.pause) << self.trips.min(6);
         self.trips += 1;
         self.enter(BreakerState::Open {
-            until: now.saturating_add(pause),
+            until: now.saturating_add(pause.min(micros(rules.max_pause))),
         });
+    }
+
+    fn expected_state(&self, now: u64) -> breaker::State {
+        match self.state {
+            _ if self.rules.is_none() => breaker::State::Disabled,
+            BreakerState::Closed => breaker::State::Closed,
+            BreakerState::Open { .. } if self.refusal(now).is_some() => breaker::State::Open,
+            _ => breaker::State::HalfOpen,
+        }
+    }
+}
+
+/// The pool's breaker and those of its kinds.
+struct BreakersModel {
+    pool: BreakerModel,
+    kinds: [BreakerModel; KINDS],
+}
+
+impl BreakersModel {
+    /// That of the kind, if there is one, and that of the pool.
+    fn of(&mut self, kind: Option<Kind>) -> impl Iterator<Item = &mut BreakerModel> {
+        let of_kind = kind.and_then(|kind| self.kinds.get_mut(usize::from(kind.0)));
+        of_kind.into_iter().chain([&mut self.pool])
+    }
+
+    fn refusal(&mut self, kind: Option<Kind>, now: u64) -> Option<Duration> {
+        let refusals = self.of(kind).filter_map(|breaker| breaker.refusal(now));
+        refusals.max().map(Duration::from_micros)
+    }
+
+    /// Permits of both, or of none.
+    fn acquire(&mut self, kind: Option<Kind>, now: u64) -> Result<[u64; 2], Duration> {
+        let refusal = self.refusal(kind, now);
+        let mut permits = [0; 2];
+        let mut granted = 0;
+        for breaker in self.of(kind) {
+            let Some(permit) = breaker.acquire(now) else {
+                break;
+            };
+            permits[granted] = permit;
+            granted += 1;
+        }
+        match refusal {
+            None => Ok(permits),
+            Some(retry_after) => {
+                for (breaker, permit) in self.of(kind).zip(permits).take(granted) {
+                    breaker.release(permit);
+                }
+                Err(retry_after)
+            }
+        }
+    }
+
+    fn release(&mut self, kind: Option<Kind>, permits: [u64; 2]) {
+        for (breaker, permit) in self.of(kind).zip(permits) {
+            breaker.release(permit);
+        }
+    }
+
+    fn record(&mut self, kind: Option<Kind>, permits: [u64; 2], success: bool, now: u64) {
+        for (breaker, permit) in self.of(kind).zip(permits) {
+            breaker.record(permit, success, now);
+        }
+    }
+}
+
+/// The limit on running jobs: a number that is set or, with rules, one that adapts up to it.
+struct LimitModel {
+    rules: Option<adaptive::Config>,
+    limit: u16,
+    maximum: u16,
+    /// When the present window ends; it begins with its first run.
+    until: Option<u64>,
+    runs: u32,
+    overloads: u32,
+    reached: bool,
+}
+
+impl LimitModel {
+    fn new(limit: u16, rules: Option<adaptive::Config>) -> Self {
+        Self {
+            rules,
+            limit,
+            maximum: limit,
+            until: None,
+            runs: 0,
+            overloads: 0,
+            reached: false,
+        }
+    }
+
+    fn set(&mut self, maximum: u16) {
+        self.maximum = maximum;
+        self.limit = match self.rules {
+            Some(_) => self.limit.min(maximum),
+            None => maximum,
+        };
+    }
+
+    /// A run ends while so many are in flight, itself included.
+    fn observe(&mut self, run: Duration, in_flight: usize, now: u64) {
+        let Some(rules) = self.rules else {
+            return;
+        };
+        let window = micros(rules.window);
+        let until = *self.until.get_or_insert(now.saturating_add(window));
+        self.runs += 1;
+        self.overloads += u32::from(run > rules.target);
+        self.reached |= in_flight >= usize::from(self.limit);
+        // An end further off than twice the window is of another clock.
+        let is_over = !(1..=2 * window).contains(&until.saturating_sub(now));
+        if !is_over || self.runs < 10 {
+            return;
+        }
+        if self.overloads * 10 > self.runs {
+            let lower = self.limit - self.limit.div_ceil(8);
+            self.limit = lower.max(rules.min).min(self.limit);
+        } else if self.reached && self.limit < self.maximum {
+            self.limit += 1;
+        }
+        *self = Self {
+            limit: self.limit,
+            maximum: self.maximum,
+            ..Self::new(0, self.rules)
+        };
     }
 }
 
@@ -416,7 +566,7 @@ impl BudgetModel {
 }
 
 struct Scene {
-    pool: Pool<u64, SLOTS>,
+    pool: Pool<u64, SLOTS, KINDS>,
     random: Random,
     config: Config,
     now: u64,
@@ -431,7 +581,8 @@ struct Scene {
     counts: Counts,
     next_id: u64,
     stamp: u64,
-    breaker: BreakerModel,
+    breakers: BreakersModel,
+    limit: LimitModel,
     rate: RateModel,
     budget: BudgetModel,
 }
@@ -452,7 +603,11 @@ impl Scene {
             counts: Counts::default(),
             next_id: 0,
             stamp: 0,
-            breaker: BreakerModel::new(config.breaker.is_some()),
+            breakers: BreakersModel {
+                pool: BreakerModel::new(config.breaker),
+                kinds: [(); KINDS].map(|()| BreakerModel::new(config.kind_breaker)),
+            },
+            limit: LimitModel::new(config.limit, config.adaptive),
             rate: RateModel {
                 on: config.rate.is_some(),
                 idle_at: 0,
@@ -522,6 +677,10 @@ impl Scene {
                 Retry::Policy(QUICK),
                 Retry::Policy(SLOW),
             ]),
+            // The last is one that the pool has no breaker for.
+            kind: self
+                .random
+                .one_of([None, Some(Kind(0)), Some(Kind(1)), Some(Kind(2))]),
         };
         let id = self.next_id;
         self.next_id += 1;
@@ -530,7 +689,7 @@ impl Scene {
         let closed = matches!(self.state, State::Draining | State::Closed);
         let expected = if closed {
             Err(Refused::Closed(id))
-        } else if let Some(retry_after) = self.breaker.refusal(self.now) {
+        } else if let Some(retry_after) = self.breakers.refusal(options.kind, self.now) {
             Err(Refused::Open {
                 job: id,
                 retry_after,
@@ -566,6 +725,7 @@ impl Scene {
                         Retry::Off => None,
                         Retry::Policy(policy) => Some(policy),
                     },
+                    kind: options.kind,
                     attempts: 0,
                     ready: self.now,
                     token: false,
@@ -620,12 +780,15 @@ impl Scene {
 
     /// A submission that waited for room too long.
     fn submit_too_late(&mut self) {
-        self.pool.note_refused(Refusal::Timeout, self.at());
+        let kind = self.random.one_of([None, Some(Kind(0)), Some(Kind(1))]);
+        self.pool.note_refused(Refusal::Timeout, kind, self.at());
         self.counts.refused += 1;
-        if self.config.count_submit_timeouts
-            && let Ok(permit) = self.breaker.acquire(self.now)
-        {
-            self.breaker.record(permit, false, self.now);
+        if self.config.count_submit_timeouts {
+            for breaker in self.breakers.of(kind) {
+                if let Some(permit) = breaker.acquire(self.now) {
+                    breaker.record(permit, false, self.now);
+                }
+            }
         }
     }
 
@@ -659,7 +822,7 @@ impl Scene {
             .min_by_key(|(_, job)| job.turn)
             .map(|(&bits, _)| bits);
         let free =
-            self.running.len() < usize::from(self.config.limit) && self.state != State::Paused;
+            self.running.len() < usize::from(self.limit.limit) && self.state != State::Paused;
         let Some(bits) = head.filter(|_| free) else {
             let Take::Empty { next } = answer else {
                 panic!("{answer:?} although nothing may run")
@@ -676,18 +839,15 @@ impl Scene {
             self.settled_waiting(&done, bits, &job, Settled::TimedOut(phase));
             return;
         }
-        let permit = match self.breaker.acquire(self.now) {
-            Ok(permit) => permit,
+        let permits = match self.breakers.acquire(job.kind, self.now) {
+            Ok(permits) => permits,
             Err(retry_after) => {
-                let wait = retry_after.as_micros() as u64;
-                let waits = match job.policy {
-                    None => None,
-                    Some(policy) if self.breaker.is_half_open() => {
-                        let most = longest_backoff(policy, 1);
-                        Some((wait.min(1_000.max(most / 2)), wait.min(1_000.max(most))))
-                    }
-                    Some(_) => Some((wait, wait)),
-                };
+                let waits = job.policy.map(|policy| {
+                    let waits = self.breakers.of(job.kind);
+                    let waits = waits.map(|breaker| breaker.wait(policy, self.now));
+                    let longer = |(a, b): (u64, u64), (c, d)| (a.max(c), b.max(d));
+                    waits.reduce(longer).expect("the pool's")
+                });
                 match answer {
                     Take::Delayed { handle, at } => {
                         assert_eq!(handle.to_bits(), bits);
@@ -716,7 +876,7 @@ impl Scene {
             } else {
                 job.token = true;
             }
-            self.breaker.release(permit);
+            self.breakers.release(job.kind, permits);
             let Take::Delayed { handle, at } = answer else {
                 panic!("{answer:?} although there is no token")
             };
@@ -762,7 +922,7 @@ impl Scene {
                 watched,
                 phase,
                 settled: None,
-                permit,
+                permits,
             },
         );
     }
@@ -788,6 +948,7 @@ impl Scene {
     fn finish_one(&mut self, bits: u64, outcome: Outcome) {
         let running = self.held.remove(&bits).unwrap();
         let answer = self.pool.finish(running, outcome, self.at());
+        let in_flight = self.running.len();
         let run = self.running.remove(&bits).unwrap();
         if let Some(settled) = run.settled {
             let Finish::Stale(job) = answer else {
@@ -796,7 +957,7 @@ impl Scene {
             assert_eq!(job, run.job.id);
             self.counts.stale += 1;
             if settled == Settled::Cancelled {
-                self.breaker.release(run.permit);
+                self.breakers.release(run.job.kind, run.permits);
             }
             return;
         }
@@ -823,9 +984,14 @@ impl Scene {
                 Some(false),
             ),
         };
-        let mut tell = || match verdict {
-            Some(success) => self.breaker.record(run.permit, success, self.now),
-            None => self.breaker.release(run.permit),
+        let mut tell = |kind| {
+            match verdict {
+                Some(success) => self.breakers.record(kind, run.permits, success, self.now),
+                None => self.breakers.release(kind, run.permits),
+            }
+            let timed_out = result == Settled::TimedOut(Phase::Run);
+            let load = if timed_out { Duration::MAX } else { ran };
+            self.limit.observe(load, in_flight, self.now);
         };
         if let Finish::Retry { at } = answer {
             let policy = job.policy.expect("a policy");
@@ -834,7 +1000,7 @@ impl Scene {
             assert!((self.now + most / 2..=self.now + most).contains(&at));
             assert!(at < job.total_deadline, "past the total deadline");
             assert!(self.budget.withdraw(), "over the budget");
-            tell();
+            tell(job.kind);
             self.counts.retried += 1;
             job.ready = at;
             // From here on its total time-out alone counts.
@@ -851,7 +1017,7 @@ impl Scene {
         {
             assert!(!self.budget.withdraw(), "it could be tried again");
         }
-        tell();
+        tell(job.kind);
         if outcome == Outcome::Success {
             self.budget.deposit();
         }
@@ -941,8 +1107,10 @@ impl Scene {
         assert_eq!(expired, expected);
         let result = Settled::TimedOut(run.phase);
         run.settled = Some(result);
-        let permit = run.permit;
-        self.breaker.record(permit, false, self.now);
+        let (kind, permits) = (run.job.kind, run.permits);
+        self.breakers.record(kind, permits, false, self.now);
+        let in_flight = self.running.len();
+        self.limit.observe(Duration::MAX, in_flight, self.now);
         self.settled(bits, result);
     }
 
@@ -993,7 +1161,7 @@ impl Scene {
         let fits = (1..=MOST_RUNNING).contains(&limit);
         assert_eq!(self.pool.set_limit(limit).is_ok(), fits);
         if fits {
-            self.config.limit = limit;
+            self.limit.set(limit);
         }
         let max = self.random.one_of([None, Some(0), Some(3), Some(10)]);
         assert_eq!(self.pool.set_max_in_flight(max).is_ok(), max != Some(0));
@@ -1004,7 +1172,7 @@ impl Scene {
 
     fn ask(&mut self) {
         let free =
-            self.running.len() < usize::from(self.config.limit) && self.state != State::Paused;
+            self.running.len() < usize::from(self.limit.limit) && self.state != State::Paused;
         assert_eq!(self.pool.wants_worker(), free && !self.waiting.is_empty());
         if let Some(bits) = self.random.key_of(&self.waiting) {
             assert!(self.pool.is_live(Handle::from_bits(bits)));
@@ -1037,6 +1205,21 @@ impl Scene {
         }
         assert_eq!(self.pool.state(), self.state);
         let seen = self.pool.snapshot();
+        assert_eq!(
+            (seen.limit, seen.active_workers as usize),
+            (self.limit.limit.into(), self.running.len())
+        );
+        for kind in 0..KINDS {
+            let breaker = self.pool.kind_breaker(Kind(kind as u8));
+            let expected = self.breakers.kinds[kind].expected_state(self.now);
+            assert_eq!(
+                breaker.unwrap().state(self.at()),
+                expected,
+                "of kind {kind}"
+            );
+        }
+        let expected = self.breakers.pool.expected_state(self.now);
+        assert_eq!(self.pool.breaker().state(self.at()), expected);
         let counts = &self.counts;
         assert_eq!(
             [
@@ -1202,6 +1385,10 @@ fn after(now: u64, timeout: Option<Duration>) -> u64 {
     timeout.map_or(u64::MAX, |timeout| {
         now.saturating_add(u64::try_from(timeout.as_micros()).unwrap_or(u64::MAX))
     })
+}
+
+fn micros(duration: Duration) -> u64 {
+    duration.as_micros() as u64
 }
 
 fn since(now: u64, earlier: u64) -> Duration {

@@ -1,17 +1,20 @@
 //! A pool whose memory is given up: its ledger moves, its waiting jobs are adopted, its lost ones are counted.
 #![cfg(not(loom))]
 
+mod hands;
+
 use std::time::Duration;
 
 use weirpool_core::{
-    breaker,
+    adaptive, breaker,
     pool::{
-        Carried, Config, Finish, Ledger, Lost, Outcome, Phase, Policy, Poll, Pool, Priority,
-        Refused, Retry, Running, Settled, State, Submit, Take, WorkerId,
+        Carried, Config, Finish, Kind, Ledger, Lost, Outcome, Phase, Policy, Poll, Pool, Priority,
+        Refused, Retry, Settled, State, Submit, Take, WorkerId,
     },
     rate::Quota,
-    time::Instant,
 };
+
+use hands::{at, take};
 
 type Small = Pool<u32, 16>;
 
@@ -31,25 +34,14 @@ fn new() -> Small {
     })
 }
 
-fn at(millis: u64) -> Instant {
-    Instant::from_millis(millis)
-}
-
-fn take(pool: &Small, now: Instant) -> Running<u32> {
-    match pool.take(WorkerId(0), now) {
-        Take::Job(running) => running,
-        other => panic!("a job waits: {other:?}"),
-    }
-}
-
 /// What the owner of a lost memory does: it copies the ledger's bytes, and calls nothing of the old pool.
-fn carry(old: &Small, new: &Small) {
-    let (from, to): (*const Ledger, *const Ledger) = (old.ledger(), new.ledger());
+fn carry<const KINDS: usize>(old: &Pool<u32, 16, KINDS>, new: &Pool<u32, 16, KINDS>) {
+    let (from, to): (*const Ledger<KINDS>, *const Ledger<KINDS>) = (old.ledger(), new.ledger());
     // SAFETY: a ledger is words only; nobody else uses either pool here.
     unsafe {
         to.cast_mut()
             .cast::<u8>()
-            .copy_from(from.cast(), size_of::<Ledger>())
+            .copy_from(from.cast(), size_of::<Ledger<KINDS>>())
     };
     new.recovered();
 }
@@ -81,8 +73,8 @@ fn counters_and_gates_survive_and_waiting_jobs_keep_their_turns() {
 
     let pool = new();
     carry(&old, &pool);
-    pool.note_lost(Lost::Trapped, at(130));
-    pool.note_lost(Lost::Crashed, at(130));
+    pool.note_lost(Lost::Trapped, None, at(130));
+    pool.note_lost(Lost::Crashed, None, at(130));
     pool.adopt(1, low, Carried::new(at(100)), at(130)).unwrap();
     pool.adopt(4, Submit::DEFAULT, Carried::new(at(110)), at(130))
         .unwrap();
@@ -173,6 +165,45 @@ fn adoption_passes_every_gate_but_the_capacity() {
     assert_eq!(
         (pool.snapshot().accepted, pool.snapshot().cancelled),
         (0, 8)
+    );
+}
+
+#[test]
+fn the_breakers_of_kinds_survive_and_learn_of_lost_jobs() {
+    let new = || {
+        Pool::<u32, 16, 2>::new(Config {
+            capacity: 8,
+            kind_breaker: Some(breaker::Config {
+                consecutive: Some(2),
+                ..breaker::Config::DEFAULT
+            }),
+            ..Config::DEFAULT
+        })
+    };
+    let state = |pool: &Pool<u32, 16, 2>, kind| pool.kind_breaker(kind).unwrap().state(at(1));
+    let (old, kinds) = (new(), [Kind(0), Kind(1)]);
+    for kind in kinds {
+        old.note_lost(Lost::Killed, Some(kind), at(1));
+    }
+    old.note_lost(Lost::Trapped, Some(Kind(0)), at(1));
+    let pool = new();
+    carry(&old, &pool);
+    let states = kinds.map(|kind| state(&pool, kind));
+    assert_eq!(states, [breaker::State::Open, breaker::State::Closed]);
+
+    pool.note_lost(Lost::Crashed, Some(Kind(1)), at(1));
+    assert_eq!(state(&pool, Kind(1)), breaker::State::Closed);
+    let options = Submit {
+        kind: Some(Kind(1)),
+        retry: Retry::Policy(Policy::DEFAULT.after_panics()),
+        ..Submit::DEFAULT
+    };
+    let again = pool.retry_lost(Lost::Trapped, options, Carried::new(at(0)), at(1));
+    assert!(again.is_some());
+    assert_eq!(
+        state(&pool, Kind(1)),
+        breaker::State::Open,
+        "it remembers one"
     );
 }
 
@@ -269,6 +300,13 @@ fn a_configuration_that_cannot_work_is_refused() {
             breaker: Some(breaker::Config {
                 probes: 0,
                 ..breaker::Config::DEFAULT
+            }),
+            ..good
+        },
+        Config {
+            adaptive: Some(adaptive::Config {
+                min: 5,
+                ..adaptive::Config::DEFAULT
             }),
             ..good
         },

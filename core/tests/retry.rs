@@ -1,6 +1,8 @@
 //! What a retry does in a pool, one rule a test. The model (`model.rs`) has all of them together.
 #![cfg(not(loom))]
 
+mod hands;
+
 use std::time::Duration;
 
 use weirpool_core::{
@@ -13,6 +15,8 @@ use weirpool_core::{
     time::Instant,
 };
 
+use hands::{at, take};
+
 type Small = Pool<u32, 8>;
 
 const CONFIG: Config = Config {
@@ -22,17 +26,6 @@ const CONFIG: Config = Config {
     retry: Some(Policy::DEFAULT),
     ..Config::DEFAULT
 };
-
-fn at(millis: u64) -> Instant {
-    Instant::from_millis(millis)
-}
-
-fn take(pool: &Small, now: Instant) -> Running<u32> {
-    match pool.take(WorkerId(0), now) {
-        Take::Job(running) => running,
-        other => panic!("a job waits: {other:?}"),
-    }
-}
 
 fn retried(pool: &Small, running: Running<u32>, outcome: Outcome, now: Instant) -> Instant {
     match pool.finish(running, outcome, now) {

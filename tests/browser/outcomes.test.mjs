@@ -167,10 +167,10 @@ test('time-outs end a job in each phase, and the worker is free again', {}, asyn
 
 test("the pool's own time-outs hold for every job, a job's own go first", {}, async (page) => {
   const result = await page.evaluate(async () => {
-    const pool = await Pool.create({ workers: 1, timeout: 50, queueTimeout: 20 });
+    const pool = await Pool.create({ workers: 1, timeout: 50, queueTimeout: 500 });
     const run = await outcome(pool.run(...long));
     await within(pool.run('echo', 'free again', { queueTimeout: Infinity }));
-    const busy = pool.run(...long, { timeout: 1500 });
+    const busy = pool.run(...long, { timeout: 10_000 });
     busy.catch(() => {});
     await until(() => busy.state === 'running');
     const queue = await outcome(pool.run('echo', 1));

@@ -77,6 +77,33 @@ test('a trap while both workers trap is one clean reset', { ...trap, ...WORKERS 
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });
 
+test('of busy workers the one that trapped is blamed, and a job that comes at that moment counts once', { ...trap, modes: ['threads'] }, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 3 });
+    const codes = [];
+    const others = new Set();
+    for (let round = 0; round < 12; round++) {
+      let over = false;
+      const culprit = outcome(pool.run('simulate', { duration: round % 4, outcome: 'trap' })).finally(() => { over = true; });
+      const jobs = [];
+      while (!over) {
+        for (let i = 0; i < 20; i++) jobs.push(outcome(pool.run('echo', i)));
+        // A task for each: the workers sleep and are woken again and again.
+        await new Promise((done) => { const { port1, port2 } = new MessageChannel(); port1.onmessage = done; port2.postMessage(0); });
+      }
+      codes.push((await culprit).error.code);
+      for (const { ok, error } of await within(Promise.all(jobs))) if (!ok) others.add(error.code);
+    }
+    others.delete('ERR_WORKER_CRASHED');
+    others.delete('ERR_QUEUE_FULL');
+    const stats = pool.stats();
+    await within(pool.close());
+    return { codes, others: [...others], sums: law(stats) };
+  });
+  assert.deepEqual([new Set(result.codes), result.others], [new Set(['ERR_PANIC']), []]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
 test('counters, breaker, rate and waiting callers survive a reset', trap, async (page, { mode }) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({
@@ -127,7 +154,7 @@ test('time-outs and cancels go on across a reset', { ...trap, ...WORKERS }, asyn
     const culprit = outcome(pool.run('simulate', { duration: 30, outcome: 'trap' }));
     const blocker = pool.run(...long);
     blocker.catch(() => {});
-    const queueTimeout = pool.run('echo', 1, { queueTimeout: 600 });
+    const timedOut = outcome(pool.run('echo', 1, { queueTimeout: 600 }));
     const cancelled = pool.run('echo', 2);
     const controller = new AbortController();
     const aborted = pool.run('echo', 3, { signal: controller.signal });
@@ -136,7 +163,7 @@ test('time-outs and cancels go on across a reset', { ...trap, ...WORKERS }, asyn
     cancelled.cancel(); // perhaps in the middle of the reset
     await until(() => (mode === 'isolated' || pool.stats().resets === 1) && blocker.state === 'running', 'the next job runs');
     controller.abort('late');
-    const outcomes = [await outcome(cancelled), await outcome(aborted), await outcome(queueTimeout)];
+    const outcomes = [await outcome(cancelled), await outcome(aborted), await timedOut];
     blocker.cancel();
     return { outcomes, after: await outcome(pool.run('echo', 4)), sums: law(pool.stats()) };
   });

@@ -8,7 +8,7 @@ import { createHash } from 'node:crypto';
 import { packageTests, traced } from '../support/browser.mjs';
 import { sample } from '../support/server.mjs';
 
-const test = await packageTests();
+const test = await packageTests({ only: 'chromium' });
 const LONGEST_MS = 50;
 
 test('100 MB and a thousand small files are hashed without a long task', { timeout: 120_000 }, async (page, { diagnostic }) => {

@@ -85,19 +85,20 @@ test('gunzip reads what node packed, and refuses damaged data', {}, async (page)
   const packed = zlib.gzipSync(bytes);
   const damaged = Buffer.from(packed);
   damaged[packed.length - 6] ^= 1; // in the checksum
-  const result = await page.evaluate(async ([packed, damaged]) => {
+  const result = await page.evaluate(async (texts) => {
     const pool = await Pool.create({ workers: 1 });
+    const [packed, damaged] = texts.map((text) => Uint8Array.from(atob(text), (char) => char.charCodeAt(0)));
     const result = {
-      whole: await within(pool.run('gunzip', Uint8Array.from(packed))).then((bytes) => pool.run('sha256', bytes)),
-      cut: await outcome(pool.run('gunzip', Uint8Array.from(packed.slice(0, -100)))),
-      damaged: await outcome(pool.run('gunzip', Uint8Array.from(damaged))),
+      whole: await within(pool.run('gunzip', packed)).then((bytes) => pool.run('sha256', bytes)),
+      cut: await outcome(pool.run('gunzip', packed.slice(0, -100))),
+      damaged: await outcome(pool.run('gunzip', damaged)),
       noise: await outcome(pool.run('gunzip', new Uint8Array(100))),
       empty: await outcome(pool.run('gunzip', new Uint8Array(0))),
       after: await outcome(pool.run('echo', 'still here')),
     };
     await pool.close();
     return result;
-  }, [[...packed], [...damaged]]);
+  }, [packed.toString('base64'), damaged.toString('base64')]);
   assert.equal(result.whole, sha256(bytes));
   for (const name of ['cut', 'damaged', 'noise', 'empty'])
     assert.equal(result[name].error?.code, 'ERR_JOB_FAILED', name);
@@ -154,25 +155,6 @@ test('a Mandelbrot picture is the same whole and in tiles', {}, async (page) => 
   assert.equal(differing, 0);
   assert.equal(inside[3], 255, 'opaque');
   assert.notDeepEqual(inside, outside);
-});
-
-test('input that a built-in cannot read is a coded error of that job', {}, async (page) => {
-  const outcomes = await page.evaluate(async () => {
-    const pool = await Pool.create({ workers: 1 });
-    const calls = [
-      ['simulate', 'text'], ['simulate', { duration: 'long' }], ['simulate', { duration: -1 }], ['simulate', { duration: 0, outcome: 'odd' }],
-      ['simulate', undefined], ['mandelbrot', {}], ['mandelbrot', { width: 0, height: 0, x: 0, y: 0, w: 1e6, h: 1e6, centerX: 0, centerY: 0, scale: 1, maxIterations: 1 }],
-    ];
-    const outcomes = [];
-    for (const [job, input] of calls) outcomes.push([job, input, (await outcome(pool.run(job, input))).error]);
-    outcomes.push(['echo', 'after', { code: (await outcome(pool.run('echo', 'after'))).value }]);
-    return outcomes;
-  });
-  for (const [job, input, error] of outcomes.slice(0, -1)) {
-    assert.match(error?.code ?? 'none', /^ERR_(DATA|JOB_FAILED)$/, `${job} ${JSON.stringify(input)}`);
-    assert.ok(error.message.length > 0);
-  }
-  assert.equal(outcomes.at(-1)[2].code, 'after');
 });
 
 test('buffers of inputs and results are given back, whatever became of the job', {}, async (page) => {

@@ -10,8 +10,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import { launch, open, packageTarball } from '../support/browser.mjs';
+import { BROWSER, launch, open, packageTarball } from '../support/browser.mjs';
 import { serve, STRICT_POLICY } from '../support/server.mjs';
+
+/** What bundlers make is the same for every browser. */
+const ONCE = BROWSER !== 'chromium';
 
 let browser;
 let temporary;
@@ -97,14 +100,14 @@ function policyFor(page) {
 }
 
 for (const [name, project] of [['Vite', 'vite'], ['webpack', 'webpack'], ['Rollup', 'rollup'], ['Parcel', 'parcel'], ['esbuild', 'esbuild']]) {
-  test(`${name} build`, { timeout: 180_000 }, async () => {
+  test(`${name} build`, { timeout: 180_000, skip: ONCE }, async () => {
     const folder = install(project);
     run(folder, 'npm', ['run', 'build']);
     await checkFolder(join(folder, 'dist'));
   });
 }
 
-test('Vite development server', { timeout: 120_000 }, async () => {
+test('Vite development server', { timeout: 120_000, skip: ONCE }, async () => {
   const folder = install('vite');
   const port = await freePort();
   const server = spawn(process.execPath, ['node_modules/vite/bin/vite.js', '--host', '127.0.0.1', '--port', String(port), '--strictPort'], {

@@ -84,7 +84,7 @@ async function printed(file, count, options) {
   }
 }
 
-for (const file of ['quick-start.js', 'own-jobs.js', 'cancel.js', 'results.js', 'full.js', 'breaker.js']) {
+for (const file of ['quick-start.js', 'own-jobs.js', 'cancel.js', 'results.js', 'full.js', 'breaker.js', 'retry.js', 'progress.js', 'gates.js']) {
   test(`sample ${file}`, { timeout: 60_000 }, async () => {
     const expected = promised(file);
     assert.ok(expected.length > 0);

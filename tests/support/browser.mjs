@@ -1,11 +1,12 @@
-// Chromium for tests, and the built package in it: finds the browser by CHROME or on PATH, opens pages that
-// record whatever goes wrong on them, and runs a test in a page of its own.
+// A browser for tests, and the built package in it: Chromium, or Firefox where BROWSER says so. Finds it by CHROME or
+// FIREFOX or on PATH, opens pages that record whatever goes wrong on them, and runs a test in a page of its own.
 import { after, test } from 'node:test';
 import assert from 'node:assert/strict';
 import { accessSync, constants, existsSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { chromium } from 'playwright-core';
+import puppeteer from 'puppeteer-core';
 import { dataRoutes, serve } from './server.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
@@ -23,9 +24,9 @@ export function packageTarball() {
   return path;
 }
 
-function findChromium() {
-  if (process.env.CHROME) return process.env.CHROME;
-  for (const name of ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'])
+function find(variable, names) {
+  if (process.env[variable]) return process.env[variable];
+  for (const name of names)
     for (const folder of (process.env.PATH ?? '').split(delimiter)) {
       const path = join(folder, name);
       try {
@@ -35,28 +36,49 @@ function findChromium() {
         // not here: look on
       }
     }
-  throw new Error('no Chromium: set CHROME, or put chromium or google-chrome on PATH');
+  throw new Error(`no browser: set ${variable}, or put ${names.join(' or ')} on PATH`);
 }
 
-/** A headless Chromium with an empty profile. */
+// Playwright drives no Firefox but its own, and Puppeteer's pages are the same where tests need them.
+const BROWSERS = {
+  chromium: {
+    launch: () => chromium.launch({
+      executablePath: find('CHROME', ['chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable']),
+      args: [
+        '--no-sandbox',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+        '--no-first-run',
+        '--disable-quic',
+      ],
+    }),
+    newPage: async (browser) => (await browser.newContext()).newPage(),
+  },
+  firefox: {
+    launch: () => puppeteer.launch({
+      browser: 'firefox',
+      executablePath: find('FIREFOX', ['firefox-esr', 'firefox']),
+      // A strict policy forbids the icon, which would read as an error of the page.
+      extraPrefsFirefox: { 'browser.chrome.site_icons': false },
+    }),
+    async newPage(browser) {
+      const page = await (await browser.createBrowserContext()).newPage();
+      page.context = () => page.browserContext();
+      return page;
+    },
+  },
+};
+export const BROWSER = process.env.BROWSER ?? 'chromium';
+
+/** A headless browser with an empty profile. */
 export function launch() {
-  return chromium.launch({
-    executablePath: findChromium(),
-    args: [
-      '--no-sandbox',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-      '--no-first-run',
-      '--disable-quic',
-    ],
-  });
+  return BROWSERS[BROWSER].launch();
 }
 
 /** Opens `url` in a profile of its own. `page.problems` collects console errors, uncaught errors and policy violations. */
 export async function open(browser, url) {
-  const context = await browser.newContext();
-  const page = await context.newPage();
+  const page = await BROWSERS[BROWSER].newPage(browser);
   page.problems = [];
   page.on('pageerror', (error) => page.problems.push(`uncaught: ${error?.stack ?? error}`));
   page.on('crash', () => page.problems.push('the page crashed'));
@@ -104,29 +126,34 @@ export async function traced(page, body, { byDriver = false } = {}) {
 /** Every mode; the first is that of a page with the isolation headers. */
 export const MODES = ['threads', 'isolated', 'inline'];
 
+/** The browser of this test file. */
+let browser;
+
 /**
- * One browser and the package (or the one in `folder`) for a test file. The returned function defines a test that gets a fresh page with the
+ * A browser and the package for a test file. The returned function defines a test that gets a fresh page with the
  * helpers of `site/harness.js` as globals, once for each of `modes` (its own, or those of the file), and that fails on
- * whatever goes wrong on the page; a test that provokes such a thing names it in `expectProblems`.
+ * whatever goes wrong on the page; a test that provokes such a thing names it in `expectProblems`. With `only`, they are
+ * skipped in every other browser; `without: 'waitAsync'` takes `Atomics.waitAsync` away from the page.
  */
-export async function packageTests({ modes: usual = ['threads'], folder = packageFolder, ...serverOptions } = {}) {
+export async function packageTests({ modes: usual = ['threads'], folder = packageFolder, only, without = '', ...serverOptions } = {}) {
   assert.ok(existsSync(join(folder, 'index.js')), `missing ${folder}: run \`cargo xtask build\` first`);
   const uploads = new Map();
   const start = (options) =>
     serve({ '/': site, '/weirpool/': folder }, { ...options, ...serverOptions, routes: dataRoutes(uploads) });
-  const [withHeaders, without] = [await start({}), await start({ isolated: false })];
-  const browser = await launch();
+  const [withHeaders, plain] = [await start({}), await start({ isolated: false })];
+  if (browser === undefined) {
+    browser = await launch();
+    after(() => browser.close());
+  }
   after(async () => {
-    await browser.close();
-    await Promise.all([withHeaders.close(), without.close()]);
+    await Promise.all([withHeaders.close(), plain.close()]);
   });
 
   return (name, { expectProblems, timeout = 60_000, modes = usual } = {}, body) =>
-    modes.forEach((mode) => test(modes.length > 1 ? `${name} (${mode})` : name, { timeout }, async (t) => {
-      const { origin } = mode === 'threads' ? withHeaders : without;
-      const page = await open(browser, `${origin}/index.html?mode=${mode}`);
+    modes.forEach((mode) => test(modes.length > 1 ? `${name} (${mode})` : name, { timeout, skip: only !== undefined && only !== BROWSER }, async (t) => {
+      const { origin } = mode === 'threads' ? withHeaders : plain;
+      const page = await open(browser, `${origin}/index.html?mode=${mode}&without=${without}`);
       try {
-        await page.waitForFunction('globalThis.harness !== undefined');
         await body(page, { mode, uploads, diagnostic: (text) => t.diagnostic(text) });
         const unexpected = page.problems.filter((problem) => !expectProblems?.test(problem));
         assert.deepEqual(unexpected, [], 'something went wrong on the page');

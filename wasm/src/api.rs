@@ -6,15 +6,16 @@
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
-use crossbeam_channel::Receiver;
-use rayon::ThreadBuilder;
 use wasm_bindgen::prelude::*;
 use weirpool_core::breaker;
-use weirpool_core::pool::{Config, Lost, Refusal};
+use weirpool_core::error::ConfigError;
+use weirpool_core::pool::{Allowance, Config, Lost, Order, Policy, Refusal};
 use weirpool_core::rate::Quota;
+use weirpool_core::time::Instant;
 
-use crate::pool::{Activity, Cancelled, MAX_WORKERS, SharedPool, WorkerState};
+use crate::pool::{Activity, Cancelled, MAX_WORKERS, SLOTS, SharedPool, WORKER_IDS, WorkerState};
 use crate::record::{INLINE_BYTES, Record, Token};
+use crate::runner::Marks;
 use crate::{clock, handlers, heap, panic, solo, threads};
 
 /// The pools of this memory, by number. Written by the page's thread alone.
@@ -49,25 +50,25 @@ pub fn handler_names() -> String {
     names
 }
 
-/// Makes a pool of `workers` threads; without any, the page hands its jobs out. The numbers of `config` are listed
+/// Makes a pool; without `threads`, the page hands its jobs out. The numbers of `config` are listed
 /// in `glue.d.ts`.
 #[wasm_bindgen]
 pub fn pool_create(config: Vec<f64>) -> Result<u32, JsError> {
-    let (config, workers) = read_config(&config)?;
+    let (config, threads) = read_config(&config)?;
     let number = POOLS
         .iter()
         .position(|pool| pool.load(Ordering::Relaxed).is_null())
         .ok_or_else(|| JsError::new("a page can have at most 64 pools at once"))?;
-    let pool =
-        SharedPool::new(config, workers).map_err(|error| JsError::new(&error.to_string()))?;
+    let workers = if threads { WORKER_IDS } else { 0 };
+    let pool = SharedPool::new(config, workers).map_err(js_error)?;
     POOLS[number].store(Box::into_raw(Box::new(pool)), Ordering::Relaxed);
     Ok(number as u32)
 }
 
-fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
+fn read_config(config: &[f64]) -> Result<(Config, bool), JsError> {
     let &[
         capacity,
-        workers,
+        threads,
         limit,
         ageing,
         max_in_flight,
@@ -85,6 +86,16 @@ fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
         max_pause,
         probes,
         lease,
+        horizon,
+        count_submit_timeouts,
+        retry_on,
+        attempts,
+        backoff,
+        max_backoff,
+        retry_panics,
+        retry_timeouts,
+        budget,
+        reserve,
     ] = config
     else {
         return Err(JsError::new("the configuration has another length"));
@@ -92,16 +103,19 @@ fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
     // -1 stands for none.
     let some = |number: f64| (number >= 0.0).then_some(number);
     let duration = |us: f64| core::time::Duration::from_micros(us as u64);
-    if !(0.0..=MAX_WORKERS as f64).contains(&workers) {
-        return Err(JsError::new("workers must be at most 64"));
-    }
-    let rate = match some(rate_limit) {
-        None => None,
-        Some(limit) => Some(
-            Quota::new(limit as u32, duration(rate_interval))
-                .and_then(|quota| quota.try_with_burst(rate_burst as u32))
-                .map_err(|error| JsError::new(&error.to_string()))?,
-        ),
+    let rate = quota(rate_limit, rate_interval, rate_burst)?;
+    let retry = if retry_on != 0.0 {
+        let mut policy = Policy::new(attempts as u8, duration(backoff), duration(max_backoff))
+            .map_err(js_error)?;
+        if retry_panics != 0.0 {
+            policy = policy.after_panics();
+        }
+        if retry_timeouts != 0.0 {
+            policy = policy.after_timeouts();
+        }
+        Some(policy)
+    } else {
+        None
     };
     let breaker = (breaker_on != 0.0).then(|| breaker::Config {
         consecutive: some(consecutive).map(|n| n as u32),
@@ -118,14 +132,44 @@ fn read_config(config: &[f64]) -> Result<(Config, usize), JsError> {
     let config = Config {
         capacity: capacity as usize,
         limit: limit as u16,
-        most_running: (limit as u16).max(MAX_WORKERS as u16),
+        // As many as fit, for a pool that is made larger.
+        most_running: SLOTS
+            .saturating_sub(capacity as usize)
+            .max(MAX_WORKERS)
+            .max(limit as usize) as u16,
         ageing: some(ageing).map(duration),
         max_in_flight: some(max_in_flight).map(|n| n as u32),
         rate,
         breaker,
-        ..Config::DEFAULT
+        order: some(horizon).map_or(Order::Fifo, |horizon| Order::Deadline {
+            horizon: duration(horizon),
+        }),
+        count_submit_timeouts: count_submit_timeouts != 0.0,
+        adaptive: None,
+        kind_breaker: None,
+        retry,
+        retry_budget: Allowance {
+            percent: budget as u16,
+            reserve: reserve as u16,
+        },
     };
-    Ok((config, workers as usize))
+    Ok((config, threads != 0.0))
+}
+
+/// A rate limit of so many in an interval (µs); a negative limit is none.
+fn quota(limit: f64, interval: f64, burst: f64) -> Result<Option<Quota>, JsError> {
+    if limit < 0.0 {
+        return Ok(None);
+    }
+    let interval = core::time::Duration::from_micros(interval as u64);
+    Quota::new(limit as u32, interval)
+        .and_then(|quota| quota.try_with_burst(burst as u32))
+        .map(Some)
+        .map_err(js_error)
+}
+
+fn js_error(error: ConfigError) -> JsError {
+    JsError::new(&error.to_string())
 }
 
 /// Where the page finds a pool's parts in memory; the order is that of `glue.d.ts`.
@@ -138,22 +182,52 @@ pub fn pool_layout(number: u32) -> Vec<u32> {
         pool.records.len() as u32,
         pool.completions.0.address(),
         (&raw const pool.doorbell).addr() as u32,
-        (&raw const pool.halt).addr() as u32,
+        (&raw const pool.generation).addr() as u32,
         pool.workers.as_ptr().addr() as u32,
         size_of::<WorkerState>() as u32,
         handlers::all().count() as u32,
         Record::INLINE_OFFSET as u32,
         INLINE_BYTES as u32,
+        pool.retries.0.address(),
     ]
 }
 
-/// Builds the pool's threads; returns the address that each worker must be given to enter by.
+/// Builds threads, which are not in charge yet: workers that enter from now on become these.
 #[wasm_bindgen]
-pub fn pool_start(number: u32) -> Result<*const Receiver<ThreadBuilder>, JsError> {
-    let pool = pool(number);
-    pool.threads
-        .start(pool.workers.len())
-        .map_err(|_| JsError::new("the threads could not be made"))
+pub fn threads_build(number: u32, threads: u32) -> Result<(), JsError> {
+    let built = pool(number).threads.build(threads);
+    built.map_err(|_| JsError::new("the threads could not be made"))
+}
+
+/// Lets `workers` more workers become the threads that were built last.
+#[wasm_bindgen]
+pub fn threads_open(number: u32, workers: u32) {
+    pool(number).threads.open(workers);
+}
+
+/// Takes back what `threads_build` did, if those are not in charge yet; their workers leave.
+#[wasm_bindgen]
+pub fn threads_discard(number: u32) {
+    pool(number).threads.discard();
+}
+
+/// Puts `workers` of the threads that were built last in charge; the workers of the others enter those where a place
+/// is open, or leave, when their jobs have ended. With `at_rest`, only if none runs a job; false if one does.
+#[wasm_bindgen]
+pub fn threads_switch(number: u32, workers: u32, at_rest: bool) -> Result<bool, JsError> {
+    Ok(pool(number).switch(workers, at_rest)?)
+}
+
+/// Lets `workers` of the threads in charge (0 without threads) and at most `limit` jobs run at once.
+#[wasm_bindgen]
+pub fn pool_resize(number: u32, workers: u32, limit: u32) -> Result<(), JsError> {
+    Ok(pool(number).resize(workers, limit)?)
+}
+
+/// Wakes as many threads as there is work for.
+#[wasm_bindgen]
+pub fn wake(number: u32) {
+    pool(number).wake_all();
 }
 
 /// Lets the workers leave when they have nothing to run.
@@ -165,9 +239,11 @@ pub fn pool_stop(number: u32) {
 /// Frees a stopped pool. False, and nothing is done, while a worker is still inside.
 #[wasm_bindgen]
 pub fn pool_free(number: u32) -> bool {
-    let left =
-        |worker: &WorkerState| worker.activity.load(Ordering::Acquire) == Activity::Left as u32;
-    if !pool(number).workers.iter().all(left) {
+    let outside = |worker: &WorkerState| {
+        let activity = worker.activity.load(Ordering::Acquire);
+        activity == Activity::Left as u32 || activity == Activity::Never as u32
+    };
+    if !pool(number).workers.iter().all(outside) {
         return false;
     }
     let pool = POOLS[number as usize].swap(ptr::null_mut(), Ordering::Relaxed);
@@ -260,6 +336,7 @@ pub fn note_refused(number: u32, kind: u32) {
             1 => Refusal::Abort,
             _ => Refusal::Input,
         },
+        None,
         clock::instant(clock::now()),
     );
 }
@@ -268,15 +345,68 @@ pub fn note_refused(number: u32, kind: u32) {
 /// trap or kill, 3 cancelled meanwhile.
 #[wasm_bindgen]
 pub fn note_lost(number: u32, kind: u32) {
-    let lost = match kind {
+    pool(number)
+        .core
+        .note_lost(lost(kind), None, clock::instant(clock::now()));
+}
+
+/// When a job that was lost in the same way is tried again (µs), with its terms, times and attempts in the record of a
+/// token that is not submitted; or -1 when it is not, which is counted as by `note_lost`.
+#[wasm_bindgen]
+pub fn retry_lost(number: u32, token: Token, kind: u32) -> f64 {
+    micros_or_never(pool(number).retry_lost(token, lost(kind)))
+}
+
+fn lost(kind: u32) -> Lost {
+    match kind {
         0 => Lost::Killed,
         1 => Lost::Trapped,
         2 => Lost::Crashed,
         _ => Lost::Cancelled,
-    };
+    }
+}
+
+fn micros_or_never(at: Option<Instant>) -> f64 {
+    at.map_or(-1.0, |at| at.as_micros() as f64)
+}
+
+/// The jobs that have to wait since the last call, oldest first, seven numbers each: token, until when (µs), the attempt
+/// that failed (0: none did), its outcome, and its error's address, length and the length to `free`, if not 0.
+#[wasm_bindgen]
+pub fn delayed_jobs(number: u32) -> Vec<f64> {
+    let mut numbers = Vec::new();
+    for (token, notice) in pool(number).delayed_jobs() {
+        let failed = notice.failed.map_or([0; 5], |failed| {
+            let output = &failed.output;
+            [
+                failed.attempt,
+                failed.outcome,
+                output.address,
+                output.length,
+                output.capacity,
+            ]
+        });
+        numbers.extend([f64::from(token), notice.at]);
+        numbers.extend(failed.map(f64::from));
+    }
+    numbers
+}
+
+/// The rate limit from now on; a negative `limit` is none. `interval` in µs.
+#[wasm_bindgen]
+pub fn set_quota(number: u32, limit: f64, interval: f64, burst: f64) -> Result<(), JsError> {
+    let quota = quota(limit, interval, burst)?;
     pool(number)
         .core
-        .note_lost(lost, clock::instant(clock::now()));
+        .set_quota(quota, clock::instant(clock::now()));
+    Ok(())
+}
+
+/// Most jobs in flight from now on; a negative number is no limit.
+#[wasm_bindgen]
+pub fn set_max_in_flight(number: u32, most: f64) -> Result<(), JsError> {
+    let most = (most >= 0.0).then_some(most as u32);
+    pool(number).core.set_max_in_flight(most).map_err(js_error)
 }
 
 #[wasm_bindgen]
@@ -293,6 +423,34 @@ pub fn breaker_reset(number: u32) {
         .core
         .breaker()
         .reset(clock::instant(clock::now()));
+}
+
+#[wasm_bindgen]
+pub fn breaker_disable(number: u32) {
+    pool(number)
+        .core
+        .breaker()
+        .disable(clock::instant(clock::now()));
+}
+
+/// The breaker's last changes of state, oldest first, five numbers each: when (µs), from and to which state, the cause,
+/// the generation.
+#[wasm_bindgen]
+pub fn breaker_log(number: u32) -> Vec<f64> {
+    let transitions = pool(number)
+        .core
+        .breaker()
+        .transitions(clock::instant(clock::now()));
+    let numbers = |change: &breaker::Transition| {
+        [
+            change.at.as_micros() as f64,
+            f64::from(change.from as u32),
+            f64::from(change.to as u32),
+            f64::from(change.cause as u32),
+            change.generation.into(),
+        ]
+    };
+    transitions.iter().flat_map(numbers).collect()
 }
 
 /// The names of the numbers of `snapshot`, in their order, separated by commas.
@@ -358,10 +516,11 @@ pub fn hand_out(number: u32, worker: u16) -> i32 {
         .map_or(-1, |token| token as i32)
 }
 
-/// Ends a job that was handed out, in the way that the page wrote into its record.
+/// Ends an attempt of a job that was handed out, in the way that the page wrote into its record; `marks` is what its
+/// error says about itself. When it is tried again (µs), or -1.
 #[wasm_bindgen]
-pub fn hand_in(number: u32, token: Token) {
-    pool(number).hand_in(token);
+pub fn hand_in(number: u32, token: Token, marks: u32) -> f64 {
+    micros_or_never(pool(number).hand_in(token, Marks(marks)))
 }
 
 /// The address of the record by which this instance runs built-in jobs for a pool in another memory.
@@ -370,10 +529,23 @@ pub fn solo_record() -> u32 {
     ptr::from_ref(&solo::RECORD).addr() as u32
 }
 
-/// Runs the job in that record; `remaining` is the time left to it in µs, `may_block` whether this thread may sleep.
+/// Runs the job in that record; returns what its error says about itself. `remaining` is the time left to it in µs, after
+/// which a `lenient` attempt ends itself, `may_block` whether this thread may sleep; `progress` hears of its progress.
 #[wasm_bindgen]
-pub fn solo_run(remaining: f64, attempt: u32, may_block: bool) {
-    solo::run(remaining, attempt, may_block);
+pub fn solo_run(
+    remaining: f64,
+    attempt: u32,
+    lenient: bool,
+    may_block: bool,
+    progress: Option<js_sys::Function>,
+) -> u32 {
+    let report = |done: f64, total: f64| {
+        if let Some(progress) = &progress {
+            // It is ours, and does not throw.
+            let _ = progress.call2(&JsValue::NULL, &done.into(), &total.into());
+        }
+    };
+    solo::run(remaining, attempt, lenient, may_block, &report).0
 }
 
 /// Frees the output of that job.
@@ -382,17 +554,13 @@ pub fn solo_clear() {
     solo::clear();
 }
 
-/// Enters the pool as a worker; returns when the pool was stopped.
+/// Enters the pool as a worker; returns when there is no place for it, or none any more.
 #[wasm_bindgen]
-pub fn worker_enter(
-    entrance: *const Receiver<ThreadBuilder>,
-    number: u32,
-    worker: u16,
-    origin: f64,
-    javascript: js_sys::Function,
-) {
-    let state = &pool(number).workers[usize::from(worker)];
-    state.set_activity(Activity::Idle);
-    threads::enter(entrance, worker, origin, javascript);
-    state.set_activity(Activity::Left);
+pub fn worker_enter(number: u32, worker: u16, origin: f64, javascript: js_sys::Function) {
+    let pool = pool(number);
+    let state = &pool.workers[usize::from(worker)];
+    state.enter();
+    threads::enter_worker(worker, origin, javascript);
+    while pool.threads.enter() {}
+    state.leave();
 }

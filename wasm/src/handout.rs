@@ -3,10 +3,12 @@
 use std::sync::Mutex;
 
 use weirpool_core::pool::{Finish, Outcome, Running, Take, WorkerId};
+use weirpool_core::time::Instant;
 
 use crate::clock;
 use crate::pool::SharedPool;
-use crate::record::{OutcomeCode, Phase, Token};
+use crate::record::{Fields, OutcomeCode, Phase, Token};
+use crate::runner::Marks;
 
 /// The jobs that are handed out.
 pub struct HandedOut {
@@ -52,21 +54,21 @@ impl SharedPool {
                     return Some(token);
                 }
                 Take::Settled(completion) => self.settle(completion),
-                Take::Delayed { .. } => {}
+                Take::Delayed { handle, at } => self.delayed(handle, at, None),
                 Take::Stale(token) => self.release(token),
                 Take::Empty { .. } => return None,
             }
         }
     }
 
-    /// Ends a job that was handed out, by the outcome that the page wrote into its record. The token is the page's.
-    pub fn hand_in(&self, token: Token) {
-        let Some(running) = self.handed_out.remove(token) else {
-            return;
-        };
+    /// Ends an attempt of a job that was handed out, by the outcome that the page wrote into its record. When it is to
+    /// be tried again, if at all; else the token is the page's.
+    pub fn hand_in(&self, token: Token, marks: Marks) -> Option<Instant> {
+        let running = self.handed_out.remove(token)?;
         let record = &self.records[token as usize];
         // SAFETY: this is the page's thread, and the token never left it.
-        let outcome = outcome(unsafe { record.fields() }.outcome);
+        let outcome = outcome(unsafe { record.fields() }, marks);
+        // Nobody else looks at it meanwhile.
         record.set_phase(Phase::Done);
         match self
             .core
@@ -75,23 +77,33 @@ impl SharedPool {
             Finish::Settled(completion) => self.note_end(&completion),
             // Settled before; the page knows.
             Finish::Stale(_) => {}
-            Finish::Retry { .. } => unreachable!("no job has a retry policy"),
+            Finish::Retry { at } => {
+                record.set_phase(Phase::Queued);
+                return Some(at);
+            }
         }
+        None
     }
 }
 
-/// What the core makes of a job's end.
-fn outcome(code: u32) -> Outcome {
+/// What the core makes of an attempt's end.
+fn outcome(fields: &Fields, marks: Marks) -> Outcome {
     const COMPLETED: u32 = OutcomeCode::Completed as u32;
     const PANIC: u32 = OutcomeCode::Panic as u32;
     const TRAPPED: u32 = OutcomeCode::Trapped as u32;
     const BAD_INPUT: u32 = OutcomeCode::BadInput as u32;
+    const BAD_OUTPUT: u32 = OutcomeCode::BadOutput as u32;
+    const KILLED: u32 = OutcomeCode::Killed as u32;
     const CRASHED: u32 = OutcomeCode::Crashed as u32;
-    match code {
+    match fields.outcome {
         COMPLETED => Outcome::Success,
         PANIC | TRAPPED => Outcome::Panic,
         // Neither says anything about the handler's health.
-        BAD_INPUT | CRASHED => Outcome::Ignored,
-        _ => Outcome::Failure,
+        BAD_INPUT => Outcome::Permanent { ignored: true },
+        CRASHED => Outcome::Ignored,
+        BAD_OUTPUT => Outcome::Permanent { ignored: false },
+        // A kill is to retries what a run time-out is.
+        KILLED if !fields.terms.retries_timeouts() => Outcome::Permanent { ignored: false },
+        _ => marks.outcome(),
     }
 }

@@ -1,8 +1,10 @@
 //! weirpool's core on a rayon thread pool in web workers: the wasm half of the npm package.
 //!
 //! - [`handlers`], [`Value`], [`Context`], [`JobError`]: what a job is to the function that runs it.
-//! - `record`, `list`: a job's place in shared memory and how it comes back to the page.
-//! - `pool`, `runner`, `threads`: the pool, the task that works for it, the threads under it.
+//! - `record`, `terms`, `list`: a job's place in shared memory and how it comes back to the page.
+//! - `retries`, `progress`: what the page hears of a job before its end.
+//! - `pool`, `runner`, `runners`, `threads`: the pool, the task that works for it, how many of them there are, the
+//!   threads under it.
 //! - `handout`, `solo`: the two ends of a job that runs outside the pool's memory.
 //! - `heap`, `clock`, `panic`: allocation without a lock on the page, time, caught panics.
 //! - `stats`: the metrics as numbers with names.
@@ -26,14 +28,20 @@ pub mod list;
 mod panic;
 #[cfg(target_arch = "wasm32")]
 mod pool;
+pub mod progress;
 #[cfg(target_arch = "wasm32")]
 mod record;
 #[cfg(target_arch = "wasm32")]
+mod retries;
+#[cfg(target_arch = "wasm32")]
 mod runner;
+pub mod runners;
 #[cfg(target_arch = "wasm32")]
 mod solo;
 #[cfg(target_arch = "wasm32")]
 mod stats;
+#[cfg(target_arch = "wasm32")]
+mod terms;
 #[cfg(all(test, target_arch = "wasm32"))]
 mod tests;
 #[cfg(target_arch = "wasm32")]

@@ -4,38 +4,50 @@ use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
 
 use weirpool_core::error::ConfigError;
 use weirpool_core::pool::{
-    Cancel, Carried, Completion, Config, Failure, Finish, Handle, Outcome, Phase as Limit, Poll,
-    Pool, Priority, Refused, Retry, Running, Settled, Submit,
+    Cancel, Carried, Completion, Config, Failure, Finish, Handle, Lost, Outcome, Phase as Limit,
+    Poll, Pool, Refused, Running, Settled, Submit,
 };
 use weirpool_core::time::Instant;
 
 use crate::handout::HandedOut;
 use crate::list::TakeAllList;
+use crate::progress::Progress;
 use crate::record::{Fields, OutcomeCode, Phase, Record, Token};
+use crate::retries::{Failed, Notice, Retries};
+use crate::runners::Runners;
 use crate::threads::Threads;
 use crate::{clock, runner};
 
 /// The most workers of a pool.
 pub const MAX_WORKERS: usize = 64;
+/// The most that there may be while some of them are on their way out.
+pub const WORKER_IDS: usize = 4 * MAX_WORKERS;
 /// The core's slots: a power of its tournament's arity, for one more slot would cost every job another
 /// level. The largest capacity is this less `MAX_WORKERS`.
-const SLOTS: usize = 4096;
+pub const SLOTS: usize = 4096;
 /// More than slots: a settled job's record is in use until the page has read it.
 const TOKENS: usize = 2 * SLOTS;
 
 /// A pool in shared memory.
 pub struct SharedPool {
     pub core: Pool<Token, SLOTS>,
+    /// Whether the core's limit changes by itself.
+    pub adapts: bool,
     pub records: Box<[Record]>,
     /// Tokens on their way back to the page.
     pub completions: Apart<TakeAllList>,
+    /// News of delayed jobs for the page.
+    pub retries: Apart<Retries>,
     /// 1 while the page sleeps in `Atomics.waitAsync`; whoever turns it to 0 wakes the page.
     pub doorbell: AtomicI32,
-    /// 1 once the page has given this memory up: workers take no more jobs. Written by the page.
-    pub halt: AtomicU32,
+    /// The number of the newest threads (see [`Runners`]): runners of older ones take no more jobs. `HALTED` once the
+    /// page has given this memory up. Written by the page.
+    pub generation: AtomicU32,
+    /// The most runners, one a worker; 0 where the page hands the jobs out. Written by the page.
+    most: AtomicU32,
     /// Runner tasks that exist. The page counts one up before it spawns it; a runner counts itself
     /// down when it finds nothing to do, and then looks once more (see `wake`).
-    pub runners: Apart<AtomicU32>,
+    pub runners: Apart<Runners>,
     /// What each worker is at, for the page's watchdog.
     pub workers: Box<[WorkerState]>,
     pub threads: Threads,
@@ -43,6 +55,9 @@ pub struct SharedPool {
     /// Which token holds a slot of the core. Written and read by the page's thread alone.
     token_of_slot: Box<[AtomicU32]>,
 }
+
+/// No generation's number.
+const HALTED: u32 = u32::MAX;
 
 /// A word on a cache line of its own, so that whoever reads its neighbours is not held up by its writers.
 #[repr(align(64))]
@@ -60,11 +75,25 @@ pub struct WorkerState {
     pub done: AtomicU32,
     /// An [`Activity`].
     pub activity: AtomicU32,
+    pub progress: Progress,
 }
 
 impl WorkerState {
     pub fn set_activity(&self, activity: Activity) {
         self.activity.store(activity as u32, Ordering::Relaxed);
+    }
+
+    /// Notes the arrival of a worker: another one may have had the number before.
+    pub fn enter(&self) {
+        self.done.store(0, Ordering::Relaxed);
+        self.set_activity(Activity::Idle);
+    }
+
+    /// Notes that the worker looks at the pool no more.
+    pub fn leave(&self) {
+        // Release: the page may free the pool when it sees this.
+        self.activity
+            .store(Activity::Left as u32, Ordering::Release);
     }
 
     /// Notes the start of a job at `now` (µs).
@@ -86,20 +115,25 @@ impl WorkerState {
 /// A worker's life.
 #[repr(u32)]
 pub enum Activity {
+    Never = 0,
     Idle = 1,
     Busy = 2,
     Left = 3,
 }
 
 impl SharedPool {
+    /// A pool that knows `workers` workers by number.
     pub fn new(config: Config, workers: usize) -> Result<Self, ConfigError> {
         Ok(Self {
             core: Pool::try_new(config)?,
+            adapts: config.adaptive.is_some(),
             records: (0..TOKENS).map(|_| Record::new()).collect(),
             completions: Apart(TakeAllList::new()),
+            retries: Apart(Retries::new()),
             doorbell: AtomicI32::new(0),
-            halt: AtomicU32::new(0),
-            runners: Apart(AtomicU32::new(0)),
+            generation: AtomicU32::new(0),
+            most: AtomicU32::new(0),
+            runners: Apart(Runners::new()),
             workers: (0..workers).map(|_| WorkerState::default()).collect(),
             threads: Threads::new(),
             handed_out: HandedOut::new(),
@@ -122,13 +156,13 @@ impl SharedPool {
         Ok(())
     }
 
-    /// Takes a job over from before a reset: no gates, its age is kept. False when there is no room.
+    /// Takes a job over from before a reset: no gates, its age and its attempts are kept. False when there is no room.
     pub fn adopt(&'static self, token: Token) -> bool {
         let record = &self.records[token as usize];
         // SAFETY: the page holds the token.
         let fields = unsafe { record.fields() };
         record.set_phase(Phase::Queued);
-        let carried = Carried::new(clock::instant(fields.submitted));
+        let carried = carried(fields);
         let now = clock::instant(clock::now());
         match self.core.adopt(token, options(fields), carried, now) {
             Ok(handle) => {
@@ -142,6 +176,21 @@ impl SharedPool {
         }
     }
 
+    /// When a job is tried again that was lost in a reset; the page wrote into the token's record what `adopt` takes.
+    /// `None`: not at all, and that is counted.
+    pub fn retry_lost(&self, token: Token, lost: Lost) -> Option<Instant> {
+        // SAFETY: the page holds the token.
+        let fields = unsafe { self.records[token as usize].fields() };
+        let now = clock::instant(clock::now());
+        let again = self
+            .core
+            .retry_lost(lost, options(fields), carried(fields), now);
+        if again.is_none() {
+            self.core.note_lost(lost, options(fields).kind, now);
+        }
+        Some(again?.not_before)
+    }
+
     fn admitted(&'static self, token: Token, handle: Handle) {
         // The record may be a worker's by now: the handle stays on the page's side of it.
         self.token_of_slot[handle.index()].store(token, Ordering::Relaxed);
@@ -151,44 +200,63 @@ impl SharedPool {
 
     /// Spawns a runner if a job waits and a worker is free for it.
     ///
-    /// No wake-up is lost: a submission pushes its job and then reads `runners`; a runner that found
+    /// No wake-up is lost within a generation: a submission pushes its job and then reads `runners`; a runner that found
     /// nothing lowers `runners` and then reads the queue. `Pool::wants_worker` begins with the fence
     /// that lets one of them see the other.
     pub fn wake(&'static self) {
-        if self.enlist() {
-            self.threads.spawn(move || runner::run(self));
+        // Relaxed, here and in `wake_all`: these words are the page's own.
+        let generation = self.generation.load(Ordering::Relaxed);
+        if self.enlist(generation) {
+            self.threads
+                .spawn(move |team| runner::run(self, team, generation));
         }
     }
 
     /// As `wake`, after something that lets several jobs run at once.
     pub fn wake_all(&'static self) {
-        for _ in 0..self.workers.len() {
+        for _ in 0..self.most.load(Ordering::Relaxed) {
             self.wake();
         }
     }
 
-    /// Counts one more runner if a job may run and not all workers have one.
-    pub fn enlist(&self) -> bool {
-        let most = self.workers.len() as u32;
+    /// Counts one more runner of `generation`, if that is the newest, a job may run and not all workers have one.
+    pub fn enlist(&self, generation: u32) -> bool {
+        // Relaxed: a runner that does not see that there may be more of them leaves it to the page, which has changed
+        // it and then wakes as many as are needed.
+        let most = self.most.load(Ordering::Relaxed);
         // This fence stands for the one in `wants_worker` where all workers have a runner: the usual case in a busy
         // pool, which then reads no word that the workers write at every job.
         fence(Ordering::SeqCst);
-        let mut runners = self.runners.0.load(Ordering::Relaxed);
-        if runners >= most || !self.core.wants_worker() || self.halt.load(Ordering::Relaxed) != 0 {
-            return false;
-        }
-        while runners < most {
-            match self.runners.0.compare_exchange_weak(
-                runners,
-                runners + 1,
-                Ordering::Relaxed,
-                Ordering::Relaxed,
-            ) {
-                Ok(_) => return true,
-                Err(now) => runners = now,
-            }
-        }
-        false
+        self.runners.0.has_room(generation, most)
+            && self.core.wants_worker()
+            && !self.is_halted()
+            && self.runners.0.join(generation, most)
+    }
+
+    /// Whether the page has given this memory up.
+    pub fn is_halted(&self) -> bool {
+        self.generation.load(Ordering::Relaxed) == HALTED
+    }
+
+    /// Puts `workers` of the threads that were built last in charge. The workers of the others leave: at once, if no
+    /// runner is among them, else when their runners' jobs have ended. With `at_rest`, only if there is no runner:
+    /// false, and nothing is done, if there is one.
+    pub fn switch(&'static self, workers: u32, at_rest: bool) -> Result<bool, ConfigError> {
+        let Some(generation) = self.runners.0.advance(at_rest) else {
+            return Ok(false);
+        };
+        self.generation.store(generation, Ordering::Relaxed);
+        self.threads.switch();
+        self.resize(workers, workers)?;
+        Ok(true)
+    }
+
+    /// So many `workers` of the newest threads run jobs from now on, and all together at most `limit` at once.
+    pub fn resize(&'static self, workers: u32, limit: u32) -> Result<(), ConfigError> {
+        self.core.set_limit(limit.min(u32::from(u16::MAX)) as u16)?;
+        self.most.store(workers, Ordering::Relaxed);
+        self.wake_all();
+        Ok(())
     }
 
     /// Cancels a job. `None`: it is settled already.
@@ -210,9 +278,9 @@ impl SharedPool {
         }
     }
 
-    /// Settles what is due. Returns the token of a running job that passed its deadline, if there is
-    /// one; queued jobs go on the completions list.
-    pub fn poll(&self) -> Result<(Token, OutcomeCode), f64> {
+    /// Settles what is due, and wakes workers for delayed jobs whose time has come. Returns the token of a running job
+    /// that passed its deadline, if there is one; queued jobs go on the completions list.
+    pub fn poll(&'static self) -> Result<(Token, OutcomeCode), f64> {
         let now = clock::instant(clock::now());
         loop {
             match self.core.poll(now) {
@@ -222,8 +290,7 @@ impl SharedPool {
                     self.records[token as usize].set_cancelled();
                     return Ok((token, timeout_code(expired.phase)));
                 }
-                // Only jobs with a retry policy are delayed, and `options` gives none.
-                Poll::Promoted(_) => {}
+                Poll::Promoted(_) => self.wake(),
                 Poll::Idle { next } => {
                     return Err(next.map_or(f64::INFINITY, |at| at.as_micros() as f64));
                 }
@@ -297,12 +364,63 @@ impl SharedPool {
         }
     }
 
+    /// Ends an attempt. The caller holds the token, and gives it up.
     pub fn finish(&self, running: Running<Token>, outcome: Outcome, now: Instant) {
+        let record = &self.records[*running.job() as usize];
+        let (handle, attempt) = (running.handle(), running.attempt());
+        // SAFETY: the caller holds the token.
+        let failed = if outcome != Outcome::Success
+            && unsafe { record.fields() }.terms.may_follow(attempt)
+        {
+            // The record is made ready for another attempt before the core decides: afterwards it may be anybody's.
+            record.set_phase(Phase::Queued);
+            // SAFETY: as above.
+            let (outcome, output) = unsafe { (record.fields().outcome, record.take_output()) };
+            Some(Failed {
+                attempt,
+                outcome,
+                output,
+            })
+        } else {
+            None
+        };
         match self.core.finish(running, outcome, now) {
-            Finish::Settled(completion) => self.settle(completion),
-            Finish::Stale(token) => self.release(token),
-            Finish::Retry { .. } => unreachable!("no job has a retry policy"),
+            Finish::Settled(completion) => {
+                if let Some(failed) = failed {
+                    // SAFETY: settled, the token is still ours.
+                    unsafe { record.put_output(failed.output) };
+                }
+                self.settle(completion);
+            }
+            Finish::Stale(token) => {
+                if let Some(failed) = failed {
+                    failed.output.free();
+                }
+                self.release(token);
+            }
+            Finish::Retry { at } => self.delayed(handle, at, failed),
         }
+    }
+
+    /// Tells the page of a job that has to wait.
+    pub fn delayed(&self, handle: Handle, at: Instant, failed: Option<Failed>) {
+        let notice = Notice::new(handle, at.as_micros() as f64, failed);
+        self.retries.0.push(notice);
+        self.ring();
+    }
+
+    /// What the page has not heard yet of delayed jobs that there still are, oldest first.
+    pub fn delayed_jobs(&self) -> Vec<(Token, Notice)> {
+        let mut jobs = Vec::new();
+        for notice in self.retries.0.take() {
+            let token = self.token_of_slot[notice.handle.index()].load(Ordering::Relaxed);
+            if self.records[token as usize].handle() == notice.handle {
+                jobs.push((token, notice));
+            } else if let Some(failed) = notice.failed {
+                failed.output.free();
+            }
+        }
+        jobs
     }
 }
 
@@ -320,16 +438,21 @@ fn options(fields: &Fields) -> Submit {
             .then(|| core::time::Duration::from_micros(us as u64))
     };
     Submit {
-        priority: match fields.priority {
-            0 => Priority::Low,
-            2 => Priority::High,
-            3 => Priority::Critical,
-            _ => Priority::Normal,
-        },
+        priority: fields.terms.priority(),
         queue_timeout: limit(fields.queue_timeout),
         run_timeout: limit(fields.run_timeout),
         total_timeout: limit(fields.total_timeout),
-        retry: Retry::Off,
+        retry: fields.terms.retry(fields.wait, fields.run),
+        kind: None,
+    }
+}
+
+/// What a job brings along over a reset.
+fn carried(fields: &Fields) -> Carried {
+    Carried {
+        submitted: clock::instant(fields.submitted),
+        attempts: fields.attempt,
+        not_before: clock::instant(fields.started),
     }
 }
 

@@ -8,6 +8,9 @@
 //! 3. it pushes the token on the completions list (Release) and the page owns it again (Acquire).
 //!
 //! So only `phase` and `cancelled`, which both sides touch at once, are atomic.
+//!
+//! An attempt that is followed by another goes back to 2: the worker gives the token up by `Pool::finish`, and touches
+//! nothing of the record afterwards.
 
 use core::cell::UnsafeCell;
 use core::mem::{self, ManuallyDrop, offset_of};
@@ -18,6 +21,7 @@ use std::borrow::Cow;
 use weirpool_core::pool::{Handle, Running};
 
 use crate::list::TakeAllList;
+use crate::terms::Terms;
 use crate::value::{Kind, Value};
 
 /// The index of a record: what the core's queue carries.
@@ -58,13 +62,14 @@ pub struct Fields {
     pub worker: u32,
     pub attempt: u32,
     input_len: u32,
-    /// µs.
+    /// µs. Until the job is admitted, the first and the longest backoff of a retry policy of its own lie in the first
+    /// two.
     pub wait: f64,
     pub run: f64,
     pub total: f64,
     kind: u32,
     input: u32,
-    pub priority: u32,
+    pub terms: Terms,
     pub handler: u32,
     /// µs; infinite for none.
     pub queue_timeout: f64,
@@ -72,6 +77,7 @@ pub struct Fields {
     pub total_timeout: f64,
     /// µs on the page's clock.
     pub submitted: f64,
+    /// Of a job that is carried over a reset: not before.
     pub started: f64,
     /// µs.
     pub retry_after: f64,
@@ -126,18 +132,36 @@ pub enum OutcomeCode {
     Released = 8,
     /// A JavaScript handler's result cannot travel; the output is the error as JSON. Written by the
     /// worker's TypeScript alone.
-    #[expect(dead_code)]
     BadOutput = 9,
     /// The input was not what the handler takes; the output is the error as JSON.
     BadInput = 10,
     /// The worker was killed while it ran this job. This and the next two are written by the page alone, for jobs
     /// that it has handed out.
-    #[expect(dead_code)]
     Killed = 11,
     /// The job brought its worker down.
     Trapped = 12,
     /// The job was lost with its worker, through no fault of its own.
     Crashed = 13,
+}
+
+/// An output outside its record. It owns its block, if it has one; dropped without `free`, that leaks.
+pub struct Output {
+    kind: u32,
+    pub address: u32,
+    pub length: u32,
+    /// The capacity of its own block, or 0.
+    pub capacity: u32,
+}
+
+impl Output {
+    pub fn free(self) {
+        if self.capacity != 0 {
+            let block = ptr::with_exposed_provenance_mut::<u8>(self.address as usize);
+            // SAFETY: address and capacity are those of a `Vec<u8>` that `set_output` or
+            // `api::alloc` let go of.
+            drop(unsafe { Vec::from_raw_parts(block, 0, self.capacity as usize) });
+        }
+    }
 }
 
 impl Record {
@@ -161,7 +185,7 @@ impl Record {
                 total: 0.0,
                 kind: 0,
                 input: 0,
-                priority: 0,
+                terms: Terms::DEFAULT,
                 handler: 0,
                 queue_timeout: f64::INFINITY,
                 run_timeout: f64::INFINITY,
@@ -266,13 +290,15 @@ impl Record {
     }
 
     /// Stores the result: inline when small, in place when borrowed from the input, else as a block
-    /// that `free_output` gives back.
+    /// that `free_output` gives back. Where the input may be needed again, never inline.
     ///
     /// # Safety
     /// The caller holds the token and no borrow of the fields.
     pub unsafe fn set_output(&self, output: Value<'_>) {
         let length = output.bytes.len();
-        let (address, capacity) = if length <= INLINE_BYTES {
+        // SAFETY: by the caller's promise.
+        let keeps_input = unsafe { self.fields() }.terms.has_retries();
+        let (address, capacity) = if length <= INLINE_BYTES && !keeps_input {
             let inline = self.inline.get().cast::<u8>();
             // SAFETY: both hold that many bytes. The output may be these very bytes (an echo of an
             // inline input): `copy` allows overlap.
@@ -301,14 +327,35 @@ impl Record {
     /// As [`Self::fields`].
     pub unsafe fn free_output(&self) {
         // SAFETY: by the caller's promise.
+        unsafe { self.take_output() }.free();
+    }
+
+    /// Takes the output out of the record.
+    ///
+    /// # Safety
+    /// As [`Self::fields`].
+    pub unsafe fn take_output(&self) -> Output {
+        // SAFETY: by the caller's promise.
         let fields = unsafe { self.fields() };
-        let capacity = mem::take(&mut fields.output_capacity) as usize;
-        if capacity != 0 {
-            let block = ptr::with_exposed_provenance_mut::<u8>(fields.output as usize);
-            // SAFETY: address and capacity are those of a `Vec<u8>` that `set_output` or
-            // `api::alloc` let go of.
-            drop(unsafe { Vec::from_raw_parts(block, 0, capacity) });
+        Output {
+            kind: fields.output_kind,
+            address: fields.output,
+            length: fields.output_len,
+            capacity: mem::take(&mut fields.output_capacity),
         }
+    }
+
+    /// Puts an output back that was taken out.
+    ///
+    /// # Safety
+    /// As [`Self::fields`].
+    pub unsafe fn put_output(&self, output: Output) {
+        // SAFETY: by the caller's promise.
+        let fields = unsafe { self.fields() };
+        fields.output_kind = output.kind;
+        fields.output = output.address;
+        fields.output_len = output.length;
+        fields.output_capacity = output.capacity;
     }
 
     /// Writes a job as the page does.

@@ -4,6 +4,7 @@
 //! running, and a job's own `par_iter` finds the pool's other threads.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use js_sys::JSON;
@@ -14,36 +15,46 @@ use crate::context::{Context, JobError};
 use crate::handlers;
 use crate::pool::{Activity, SharedPool, WorkerState};
 use crate::record::{OutcomeCode, Record, Token};
+use crate::threads::Team;
 use crate::value::{Kind, Value};
 use crate::{clock, panic, threads};
 
-/// Runs jobs until the pool has none.
-pub fn run(pool: &'static SharedPool) {
+/// Runs jobs on one of the threads of `team` until the pool has none, or until newer threads than those of `generation`
+/// do.
+pub fn run(pool: &'static SharedPool, team: &Arc<Team>, generation: u32) {
     if IN_JOB.get() {
         // A job of this thread waits for rayon tasks of its own and got this one instead. Running
         // other jobs inside it would delay it without bound; its runner goes on when it is done.
-        pool.runners.0.fetch_sub(1, Ordering::Relaxed);
+        pool.runners.0.leave(generation);
         return;
     }
     let worker = threads::worker();
     let state = &pool.workers[usize::from(worker)];
     state.set_activity(Activity::Busy);
     let mut now = clock::now();
-    // A memory that the page has given up settles nothing any more.
-    while pool.halt.load(Ordering::Relaxed) == 0 {
+    // A memory that the page has given up settles nothing any more. What else is queued when a newer generation begins
+    // is for that one: the page wakes it then, and at each end of a job that still ran here.
+    while pool.generation.load(Ordering::Relaxed) == generation {
         match pool.core.take(WorkerId(worker), clock::instant(now)) {
-            Take::Job(running) => match run_job(pool, state, running, now) {
-                Some(end) => now = end,
-                None => return,
-            },
+            Take::Job(running) => {
+                // The limit may have risen at the end of the last job, with nobody else to see it. (Only the page calls
+                // `wake`.)
+                if pool.adapts && pool.enlist(generation) {
+                    team.spawn(move |team| run(pool, team, generation));
+                }
+                match run_job(pool, state, running, now) {
+                    Some(end) => now = end,
+                    None => return,
+                }
+            }
             Take::Settled(completion) => pool.settle(completion),
-            Take::Delayed { .. } => {}
+            Take::Delayed { handle, at } => pool.delayed(handle, at, None),
             Take::Stale(token) => pool.release(token),
             Take::Empty { .. } => {
                 state.set_activity(Activity::Idle);
                 // The other half of `SharedPool::wake`.
-                pool.runners.0.fetch_sub(1, Ordering::Relaxed);
-                if !pool.enlist() {
+                pool.runners.0.leave(generation);
+                if !pool.enlist(generation) {
                     return;
                 }
                 state.set_activity(Activity::Busy);
@@ -51,6 +62,7 @@ pub fn run(pool: &'static SharedPool) {
             }
         }
     }
+    state.set_activity(Activity::Idle);
 }
 
 thread_local! {
@@ -70,17 +82,26 @@ fn run_job(
     if !record.start() {
         return None;
     }
-    state.begin(token, now);
     let deadline = running
         .deadline()
         .map_or(f64::INFINITY, |at| at.as_micros() as f64);
+    let attempt = running.attempt();
     // SAFETY: the token was taken from the queue: it is ours until it is given back.
-    unsafe { record.begin(&running, now) };
+    let lenient = unsafe {
+        record.begin(&running, now);
+        record.fields().terms.is_lenient(attempt)
+    };
+    // After the record, where the page looks up when the time of the job that it sees here is up.
+    state.begin(token, now);
+    let job = state.done.load(Ordering::Relaxed);
     let context = Context {
-        cancelled: &|| record.is_cancelled() || pool.halt.load(Ordering::Relaxed) != 0,
+        cancelled: &|| {
+            record.is_cancelled() || pool.is_halted() || (lenient && clock::now() >= deadline)
+        },
+        progress: &|done, total| state.progress.report(job, done, total),
         now: clock::now,
         deadline,
-        attempt: running.attempt(),
+        attempt,
         may_block: true,
     };
     IN_JOB.set(true);
@@ -99,7 +120,7 @@ pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome 
     let Some(handler) = handlers::get(number) else {
         return match threads::call_javascript(number as u32, token) {
             Ok(0) => Outcome::Success,
-            Ok(_) => Outcome::Failure,
+            Ok(failed) => Marks(failed - 1).outcome(),
             Err(message) => fail(record, OutcomeCode::Error, ("name", "Error"), message),
         };
     };
@@ -111,18 +132,52 @@ pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome 
             unsafe { record.set_output(output) };
             Outcome::Success
         }
-        Ok(Err(JobError::Failed { name, message })) => {
-            fail(record, OutcomeCode::Error, ("name", name), &message)
+        Ok(Err(JobError::Failed {
+            name,
+            message,
+            permanent,
+            ignored,
+        })) => {
+            fail(record, OutcomeCode::Error, ("name", name), &message);
+            Marks::new(permanent, ignored).outcome()
         }
         Ok(Err(JobError::BadInput(message))) => {
             fail(record, OutcomeCode::BadInput, ("name", "Error"), &message);
             // The caller's mistake says nothing about the handler's health.
-            Outcome::Ignored
+            Outcome::Permanent { ignored: true }
         }
         Err(panic) => {
             let location = ("location", &*panic.location);
             fail(record, OutcomeCode::Panic, location, &panic.message);
             Outcome::Panic
+        }
+    }
+}
+
+/// What a handler's error says about itself: 1 that another attempt would only repeat it, 2 that the breaker is not to
+/// count it. `wasm/ts/retry.ts` writes the same.
+#[derive(Clone, Copy)]
+pub struct Marks(pub u32);
+
+impl Marks {
+    pub const fn new(permanent: bool, ignored: bool) -> Self {
+        Self(permanent as u32 | (ignored as u32) << 1)
+    }
+
+    pub const fn of(outcome: Outcome) -> Self {
+        match outcome {
+            Outcome::Ignored => Self::new(false, true),
+            Outcome::Permanent { ignored } => Self::new(true, ignored),
+            _ => Self::new(false, false),
+        }
+    }
+
+    pub const fn outcome(self) -> Outcome {
+        let ignored = self.0 & 2 != 0;
+        match self.0 & 1 {
+            1 => Outcome::Permanent { ignored },
+            _ if ignored => Outcome::Ignored,
+            _ => Outcome::Failure,
         }
     }
 }

@@ -4,26 +4,35 @@
 use crate::clock;
 use crate::context::Context;
 use crate::record::{OutcomeCode, Record};
-use crate::runner;
+use crate::runner::{self, Marks};
 
 /// The job. Whoever calls writes its handler, kind and input, and reads its outcome and output, by the offsets of
 /// `record.rs`.
 pub static RECORD: Record = Record::new();
 
-/// Runs the job. `remaining` is in µs.
-pub fn run(remaining: f64, attempt: u32, may_block: bool) {
+/// Runs the job; returns what its error says about itself. `remaining` is in µs; a `lenient` attempt ends itself when
+/// that has passed.
+pub fn run(
+    remaining: f64,
+    attempt: u32,
+    lenient: bool,
+    may_block: bool,
+    progress: &dyn Fn(f64, f64),
+) -> Marks {
+    let deadline = clock::now() + remaining;
     let context = Context {
         // Nobody else runs who could cancel it.
-        cancelled: &|| false,
+        cancelled: &|| lenient && clock::now() >= deadline,
+        progress,
         now: clock::now,
-        deadline: clock::now() + remaining,
+        deadline,
         attempt,
         may_block,
     };
     // SAFETY: only this thread uses the record, and no borrow of it is alive.
     unsafe { RECORD.fields() }.outcome = OutcomeCode::Completed as u32;
     // It has no token: only handlers in JavaScript would need one, and they do not come this way.
-    let _ = runner::execute(&RECORD, u32::MAX, &context);
+    Marks::of(runner::execute(&RECORD, u32::MAX, &context))
 }
 
 /// Frees the output.

@@ -9,16 +9,17 @@ use crate::record::Token;
 /// The names of `numbers`, in their order, separated by commas.
 pub const NAMES: &str = "submitted,accepted,refused_full,refused_rate,refused_breaker,refused_in_flight,\
     refused_closed,refused_timeout,refused_abort,refused_input,started,completed,failed,timed_out,cancelled,\
-    panicked,stale,worker_crashes,resets,queued,running,abandoned,\
+    retried,panicked,stale,worker_crashes,resets,queued,delayed,running,abandoned,\
     wait_count,wait_mean,wait_max,wait_p50,wait_p90,wait_p99,wait_p999,\
     run_count,run_mean,run_max,run_p50,run_p90,run_p99,run_p999,\
     total_count,total_mean,total_max,total_p50,total_p90,total_p99,total_p999,\
-    breaker_state,breaker_generation,breaker_failure_rate,breaker_slow_rate,breaker_opened,breaker_retry_after";
+    breaker_state,breaker_generation,breaker_failure_rate,breaker_slow_rate,breaker_opened,\
+    breaker_stale,breaker_retry_after";
 
 /// Counts and gauges, then wait, run and total in µs, then the breaker (its rates as fractions).
 pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> Vec<f64> {
     let all = pool.snapshot();
-    let counts: [u64; 22] = [
+    let counts: [u64; 24] = [
         all.submitted,
         all.accepted,
         all.refused_full,
@@ -34,11 +35,13 @@ pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> V
         all.failed,
         all.timed_out,
         all.cancelled,
+        all.retried,
         all.panicked,
         all.stale,
         all.worker_crashes,
         all.resets,
         all.queued.into(),
+        all.delayed.into(),
         all.running.into(),
         all.abandoned.into(),
     ];
@@ -57,12 +60,13 @@ pub fn numbers<const SLOTS: usize>(pool: &Pool<Token, SLOTS>, now: Instant) -> V
     }
     let breaker = pool.breaker().snapshot(now);
     let fraction = |per_million: u32| f64::from(per_million) / 1e6;
-    let breaker: [f64; 6] = [
+    let breaker: [f64; 7] = [
         f64::from(breaker.state as u32),
         breaker.generation.into(),
         fraction(breaker.failure_rate),
         fraction(breaker.slow_rate),
         breaker.opened.into(),
+        breaker.stale.into(),
         breaker
             .retry_after
             .map_or(0.0, |wait| wait.as_micros() as f64),

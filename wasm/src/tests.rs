@@ -6,6 +6,7 @@
 //! TypeScript, is tested from outside (`tests/browser`).
 
 use std::cell::Cell;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use wasm_bindgen_futures::JsFuture;
@@ -14,6 +15,8 @@ use weirpool_core::pool::{Config, Refused};
 
 use crate::pool::{Cancelled, SharedPool};
 use crate::record::{OutcomeCode, Token};
+use crate::retries::Notice;
+use crate::terms::Terms;
 use crate::{clock, handlers};
 
 wasm_bindgen_test_configure!(run_in_browser);
@@ -32,6 +35,7 @@ async fn pool(config: Config) -> &'static SharedPool {
     }
     let pool = Box::leak(Box::new(SharedPool::new(config, WORKERS).expect("valid")));
     pool.threads.use_global();
+    pool.resize(WORKERS as u32, WORKERS as u32).expect("valid");
     pool
 }
 
@@ -60,7 +64,7 @@ fn submit(pool: &'static SharedPool, token: Token) -> Result<(), Refused<Token>>
 }
 
 /// Waits until `count` jobs have come back; returns their tokens and outcomes, oldest first.
-async fn settled(pool: &SharedPool, count: usize) -> Vec<(Token, u32)> {
+async fn settled(pool: &'static SharedPool, count: usize) -> Vec<(Token, u32)> {
     let mut all = Vec::new();
     while all.len() < count {
         let mut batch = Vec::new();
@@ -185,6 +189,89 @@ async fn a_running_job_is_settled_at_its_deadline_and_its_late_end_is_dropped() 
     let back = settled(pool, 2).await;
     let late = [OutcomeCode::TimedOutRun, OutcomeCode::Released];
     assert_eq!(back, late.map(|outcome| (0, outcome as u32)));
+}
+
+#[wasm_bindgen_test]
+async fn a_failed_job_comes_round_with_its_input_and_the_page_hears_of_it() {
+    let pool = pool(config(10)).await;
+    for token in 0..2 {
+        // The first fails for good; its error would fit where a short input lies.
+        let outcome = ["error", "success"][token as usize];
+        let json = format!(r#"{{"duration":1,"outcome":"{outcome}"}}"#);
+        write(pool, token, "simulate", &json);
+        // SAFETY: this thread is the page and holds the token.
+        let fields = unsafe { pool.records[token as usize].fields() };
+        fields.terms = Terms::with_retries(3);
+        (fields.wait, fields.run) = (1000.0, 2000.0);
+        submit(pool, token).expect("admitted");
+    }
+    let mut back = settled(pool, 2).await;
+    back.sort_unstable();
+    let ends = [OutcomeCode::Error, OutcomeCode::Completed].map(|outcome| outcome as u32);
+    assert_eq!(back, [(0, ends[0]), (1, ends[1])]);
+    // SAFETY: the tokens have come back.
+    let attempts = [0, 1].map(|token: usize| unsafe { pool.records[token].fields() }.attempt);
+    assert_eq!(attempts, [3, 1]);
+    let metrics = pool.core.snapshot();
+    assert_eq!(
+        (metrics.retried, metrics.failed, metrics.completed),
+        (2, 1, 1)
+    );
+    assert_eq!(
+        (metrics.delayed, metrics.queued, metrics.running),
+        (0, 0, 0)
+    );
+
+    let news = pool.delayed_jobs();
+    let failed = |(token, notice): (Token, Notice)| {
+        let failed = notice.failed.expect("an attempt failed");
+        let heard = (token, failed.attempt, failed.outcome);
+        failed.output.free();
+        heard
+    };
+    let news: Vec<_> = news.into_iter().map(failed).collect();
+    assert_eq!(news, [(0, 1, ends[0]), (0, 2, ends[0])]);
+}
+
+#[wasm_bindgen_test]
+async fn a_delayed_job_is_cancelled_and_nobody_hears_of_it_any_more() {
+    let pool = pool(config(1)).await;
+    write(pool, 0, "simulate", r#"{"duration":0,"outcome":"error"}"#);
+    // SAFETY: this thread is the page and holds the token.
+    let fields = unsafe { pool.records[0].fields() };
+    fields.terms = Terms::with_retries(2);
+    (fields.wait, fields.run) = (600e6, 600e6);
+    submit(pool, 0).expect("admitted");
+    while pool.core.snapshot().delayed == 0 {
+        pause(1).await;
+    }
+    assert!(matches!(pool.cancel(0), Some(Cancelled::Removed)));
+    // The token goes to another job, whose handle is another one, before the page looks.
+    write(pool, 0, "simulate", r#"{"duration":1}"#);
+    submit(pool, 0).expect("its place is free");
+    let back = settled(pool, 1).await;
+    assert_eq!(back, [(0, OutcomeCode::Completed as u32)]);
+    assert!(pool.delayed_jobs().is_empty());
+}
+
+#[wasm_bindgen_test]
+async fn a_running_job_shows_its_progress() {
+    let pool = pool(config(1)).await;
+    write(pool, 0, "simulate", r#"{"duration":300}"#);
+    submit(pool, 0).expect("admitted");
+    let seen = loop {
+        let reports = pool.workers.iter().map(|worker| {
+            let running = worker.token.load(Ordering::Acquire) == 1;
+            let job = worker.done.load(Ordering::Relaxed);
+            running.then(|| worker.progress.read().filter(|report| report.0 == job))
+        });
+        if let Some((_, done, total)) = reports.flatten().flatten().find(|report| report.1 > 0.0) {
+            break (done, total);
+        }
+        pause(1).await;
+    };
+    assert!(seen.0 < 300.0 && seen.1 == 300.0, "{seen:?}");
+    settled(pool, 1).await;
 }
 
 async fn pause(ms: i32) {

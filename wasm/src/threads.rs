@@ -3,14 +3,20 @@
 //! `wasm-bindgen-rayon` supplies the worker's entry (`wbg_rayon_start_worker`) and rayon's set-up
 //! for a page that may not block. Its own start-up is not used: it can neither report a worker that
 //! fails to load, nor stop, nor start again. Here the page builds the rayon pool first, which leaves
-//! one `ThreadBuilder` a worker in a channel, and only then starts the workers: nobody ever waits at
-//! the channel, so the page never has to wake anybody through a lock.
+//! one `ThreadBuilder` a thread in a channel, and a worker enters only if there is a place for it, which
+//! is one of those: nobody ever waits at the channel, so the page never has to wake anybody through a lock.
+//!
+//! A rayon pool has a size for life, but not all of its threads need to be there: those that never came
+//! count as busy, and nobody wakes them. So a pool grows by letting more workers in, up to what it was
+//! built for. To shrink, or to grow further, it gets another rayon pool. The old one's threads leave when
+//! none of its tasks is left (rayon's law: a task keeps its pool alive), and enter the new one if there
+//! is a place, or else end.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Mutex;
-use std::sync::atomic::AtomicI32;
+use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
-use crossbeam_channel::Receiver;
+use crossbeam_channel::{Receiver, Sender, unbounded};
 use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
 use wasm_bindgen::JsValue;
 
@@ -20,76 +26,142 @@ use crate::clock;
 pub struct Threads {
     /// Used by the page's thread alone; the mutex is never contended.
     state: Mutex<State>,
+    /// What workers come in by: the threads of the pool that was built last which are not there yet.
+    entrance: Receiver<ThreadBuilder>,
+    /// How many workers may still come in; each finds a builder. The page opens places, whoever enters takes one.
+    places: AtomicU32,
 }
 
-enum State {
-    Stopped,
-    Own {
-        pool: ThreadPool,
-        /// What the workers come by. Boxed: they know its address.
-        entrance: Box<Receiver<ThreadBuilder>>,
-    },
+struct State {
+    /// Those in charge, unless the pool is stopped.
+    team: Option<Arc<Team>>,
+    /// Built, but not yet in charge.
+    next: Option<ThreadPool>,
+    builders: Sender<ThreadBuilder>,
+    /// Builders that no place was opened for.
+    spare: u32,
+}
+
+/// Threads that run tasks.
+pub enum Team {
+    Own(ThreadPool),
     /// rayon's global pool, started by someone else.
     #[cfg(test)]
     Global,
 }
 
+impl Team {
+    /// Runs `task` on one of the threads; it may start more there. (By `rayon::spawn` it could, too, but that would
+    /// ship what starts a global pool.)
+    pub fn spawn(self: &Arc<Self>, task: impl FnOnce(&Arc<Self>) + Send + 'static) {
+        let team = Arc::clone(self);
+        let task = move || task(&team);
+        match &**self {
+            Self::Own(pool) => pool.spawn(task),
+            #[cfg(test)]
+            Self::Global => rayon::spawn(task),
+        }
+    }
+}
+
 impl Threads {
-    pub const fn new() -> Self {
+    pub fn new() -> Self {
+        let (builders, entrance) = unbounded();
         Self {
-            state: Mutex::new(State::Stopped),
+            state: Mutex::new(State {
+                team: None,
+                next: None,
+                builders,
+                spare: 0,
+            }),
+            entrance,
+            places: AtomicU32::new(0),
         }
     }
 
-    /// Builds a rayon pool for `workers` workers that are still to come; returns the address that
-    /// each of them must enter by.
-    pub fn start(
-        &self,
-        workers: usize,
-    ) -> Result<*const Receiver<ThreadBuilder>, ThreadPoolBuildError> {
-        let (sender, entrance) = crossbeam_channel::bounded(workers);
+    /// Builds a rayon pool of `threads` threads, which workers are still to become. Those that enter from now on enter
+    /// this one.
+    pub fn build(&self, threads: u32) -> Result<(), ThreadPoolBuildError> {
+        self.discard();
+        let state = &mut *self.state();
+        let builders = &state.builders;
         let pool = ThreadPoolBuilder::new()
-            .num_threads(workers)
-            .spawn_handler(move |thread| {
-                sender.send(thread).expect("as many places as threads");
+            .num_threads(threads as usize)
+            .spawn_handler(|thread| {
+                builders.send(thread).expect("we hold the other end");
                 Ok(())
             })
             .build()?;
-        let entrance = Box::new(entrance);
-        let address = &raw const *entrance;
-        self.set(State::Own { pool, entrance });
-        Ok(address)
+        state.next = Some(pool);
+        state.spare = threads;
+        Ok(())
+    }
+
+    /// Lets `workers` more workers in: at most as many as the pool was built for.
+    pub fn open(&self, workers: u32) {
+        self.state().spare -= workers;
+        // Release: whoever takes a place finds the builder that was sent before.
+        self.places.fetch_add(workers, Ordering::Release);
+    }
+
+    /// Puts the pool that was built last in charge, and lets the one before go.
+    pub fn switch(&self) {
+        let mut state = self.state();
+        if let Some(next) = state.next.take() {
+            state.team = Some(Arc::new(Team::Own(next)));
+        }
+    }
+
+    /// Forgets a pool that is not in charge yet, and all places.
+    pub fn discard(&self) {
+        let mut state = self.state();
+        // Relaxed: it takes places back and reads nothing.
+        let left = self.places.swap(0, Ordering::Relaxed) + std::mem::take(&mut state.spare);
+        // Whoever took a place before finds its builder still: there are as many more. In a pool that has gone it
+        // returns at once.
+        for _ in 0..left {
+            drop(self.entrance.try_recv());
+        }
+        state.next = None;
     }
 
     /// Uses rayon's global pool, which must be running.
     #[cfg(test)]
     pub fn use_global(&self) {
-        self.set(State::Global);
+        self.state().team = Some(Arc::new(Team::Global));
     }
 
     /// Lets the workers leave as soon as they have nothing to run.
     pub fn stop(&self) {
-        self.set(State::Stopped);
+        self.discard();
+        self.state().team = None;
     }
 
     /// Runs `task` on one of the threads.
-    pub fn spawn(&self, task: impl FnOnce() + Send + 'static) {
-        match &*self.state.try_lock().expect("only the page gets here") {
-            State::Own { pool, .. } => pool.spawn(task),
-            #[cfg(test)]
-            State::Global => rayon::spawn(task),
-            State::Stopped => unreachable!("nothing is submitted to a stopped pool"),
-        }
+    pub fn spawn(&self, task: impl FnOnce(&Arc<Team>) + Send + 'static) {
+        let state = self.state();
+        let team = state.team.as_ref();
+        team.expect("nothing is submitted to a stopped pool")
+            .spawn(task);
     }
 
-    fn set(&self, state: State) {
-        let mut held = self.state.try_lock().expect("only the page gets here");
-        let before = std::mem::replace(&mut *held, state);
-        if let State::Own { pool, entrance } = before {
-            drop(pool);
-            // A worker that is late to enter still finds its way in, and out again at once.
-            Box::leak(entrance);
+    /// Works in the pool that was built last, until that goes. False when it has no place for the calling worker.
+    pub fn enter(&self) -> bool {
+        let taken = self
+            .places
+            // Acquire: see `open`.
+            .fetch_update(Ordering::Acquire, Ordering::Relaxed, |places| {
+                places.checked_sub(1)
+            });
+        if taken.is_err() {
+            return false;
         }
+        wasm_bindgen_rayon::wbg_rayon_start_worker(&raw const self.entrance);
+        true
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.try_lock().expect("only the page gets here")
     }
 }
 
@@ -98,18 +170,11 @@ thread_local! {
     static JAVASCRIPT: RefCell<Option<js_sys::Function>> = const { RefCell::new(None) };
 }
 
-/// Enters the pool as worker number `worker`; returns when the pool was stopped. `javascript` runs
-/// the handlers that are not built in.
-pub fn enter(
-    entrance: *const Receiver<ThreadBuilder>,
-    worker: u16,
-    page_origin: f64,
-    javascript: js_sys::Function,
-) {
+/// Makes the calling thread worker number `worker`. `javascript` runs the handlers that are not built in.
+pub fn enter_worker(worker: u16, page_origin: f64, javascript: js_sys::Function) {
     clock::set_origin(page_origin);
     WORKER.set(Some(worker));
     JAVASCRIPT.set(Some(javascript));
-    wasm_bindgen_rayon::wbg_rayon_start_worker(entrance);
 }
 
 /// The number of the calling worker.

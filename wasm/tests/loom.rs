@@ -1,11 +1,15 @@
-//! Model of `TakeAllList` under every interleaving:
+//! Models of `TakeAllList`, `Progress` and `Runners` under every interleaving:
 //! `RUSTFLAGS="--cfg loom" cargo test -p weirpool-wasm --release --test loom`.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
+use loom::sync::atomic::Ordering::{Relaxed, SeqCst};
+use loom::sync::atomic::{AtomicU32, fence};
 use loom::thread;
 use weirpool_wasm::list::TakeAllList;
+use weirpool_wasm::progress::Progress;
+use weirpool_wasm::runners::Runners;
 
 struct Items {
     list: TakeAllList,
@@ -77,4 +81,123 @@ fn nothing_is_lost_or_doubled_and_each_pusher_keeps_its_order() {
         oldest_first.sort_unstable();
         assert_eq!(oldest_first, [1, 2, 3]);
     });
+}
+
+#[test]
+fn a_reader_sees_one_whole_report_or_none() {
+    loom::model(|| {
+        let progress = Arc::new(Progress::default());
+        progress.report(1, 1e9, 1e99);
+        let writer = {
+            let progress = Arc::clone(&progress);
+            thread::spawn(move || progress.report(2, 2e9, 2e99))
+        };
+        if let Some((job, done, total)) = progress.read() {
+            assert_eq!((done, total), (f64::from(job) * 1e9, f64::from(job) * 1e99));
+        }
+        writer.join().unwrap();
+        assert_eq!(progress.read(), Some((2, 2e9, 2e99)));
+    });
+}
+/// What runners and page share: the queue and the permits are one counter each.
+struct Work {
+    runners: Runners,
+    /// As in the pool: the newest generation, for the runners' loop.
+    generation: AtomicU32,
+    queued: AtomicU32,
+    permits: AtomicU32,
+    done: AtomicU32,
+}
+
+/// Runners of one generation, and jobs that may run at once.
+const MOST: u32 = 1;
+
+impl Work {
+    fn take(counter: &AtomicU32) -> bool {
+        counter
+            .fetch_update(SeqCst, SeqCst, |count| count.checked_sub(1))
+            .is_ok()
+    }
+
+    fn enlist(&self, generation: u32) -> bool {
+        fence(SeqCst);
+        self.runners.has_room(generation, MOST)
+            && self.queued.load(SeqCst) > 0
+            && self.permits.load(SeqCst) > 0
+            && self.runners.join(generation, MOST)
+    }
+
+    /// `runner::run`.
+    fn run(&self, generation: u32) {
+        while self.generation.load(Relaxed) == generation {
+            if Self::take(&self.permits) {
+                if Self::take(&self.queued) {
+                    self.done.fetch_add(1, SeqCst);
+                    self.permits.fetch_add(1, SeqCst);
+                    continue;
+                }
+                self.permits.fetch_add(1, SeqCst);
+            }
+            self.runners.leave(generation);
+            if !self.enlist(generation) {
+                return;
+            }
+        }
+    }
+}
+
+/// A job is submitted and the generation changes while a runner of the old one works: `wake`, at the change and again
+/// when the page has heard of the end of the old runner's last job, finds every job a runner.
+fn jobs_survive_a_change_of_generation(at_rest: bool) {
+    loom::model(move || {
+        let work = Arc::new(Work {
+            runners: Runners::new(),
+            generation: AtomicU32::new(0),
+            queued: AtomicU32::new(1),
+            permits: AtomicU32::new(MOST),
+            done: AtomicU32::new(0),
+        });
+        assert!(work.runners.join(0, MOST));
+        let old = {
+            let work = work.clone();
+            thread::spawn(move || work.run(0))
+        };
+        // The page: `submit`, then a resize.
+        work.queued.fetch_add(1, SeqCst);
+        let mut woken = Vec::new();
+        if work.enlist(0) {
+            woken.push(0);
+        }
+        let next = work.runners.advance(at_rest);
+        if let Some(next) = next {
+            work.generation.store(next, Relaxed);
+            if at_rest {
+                assert!(!work.runners.join(0, MOST), "it never has one again");
+            }
+            if work.enlist(next) {
+                woken.push(next);
+            }
+        }
+        old.join().unwrap();
+        // The doorbell: every job's end is heard.
+        let newest = next.unwrap_or(0);
+        if work.enlist(newest) {
+            woken.push(newest);
+        }
+        for generation in woken {
+            work.run(generation);
+        }
+        assert_eq!(work.done.load(SeqCst), 2);
+        assert!(work.runners.has_room(newest, 1), "each counted itself out");
+    });
+}
+
+#[test]
+fn no_job_is_forgotten_when_the_generation_changes_under_a_runner() {
+    jobs_survive_a_change_of_generation(false);
+}
+
+#[test]
+fn no_job_is_forgotten_when_the_generation_changes_at_rest() {
+    jobs_survive_a_change_of_generation(true);
 }

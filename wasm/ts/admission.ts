@@ -8,9 +8,10 @@ import { badData, queueFull, refusal, unknownJob } from './failures.ts';
 import { isOver, Task, type Extra } from './job.ts';
 import { isLarge, type Load } from './loader.ts';
 import { macrotask, SLICE } from './macrotask.ts';
-import type { JobSettings } from './options.ts';
+import { PRIORITIES, type JobSettings } from './options.ts';
 import * as R from './record.ts';
-import { Kind, Refused } from './record.ts';
+import { hasPolicy, termsOf } from './retry.ts';
+import { Kind, Phase, Refused } from './record.ts';
 import type { JobState } from './types.ts';
 import { encode, kindOf, type Encoded } from './value.ts';
 import * as glue from './wasm.js';
@@ -41,16 +42,24 @@ export class Admission {
   #pumpTimer: ReturnType<typeof setTimeout> | undefined;
   /** The shortest limit of a job without options. */
   readonly #usualLimit: number;
+  /** The terms of a job without options. */
+  readonly #usualTerms: number;
 
   constructor(engine: Engine) {
     this.#engine = engine;
     const { timeout, queueTimeout, totalTimeout, killAfter } = engine.settings;
     this.#usualLimit = Math.min(timeout, queueTimeout, totalTimeout, killAfter);
+    this.#usualTerms = termsOf(PRIORITIES.normal, engine.settings.retry);
   }
 
   /** Jobs that wait to be admitted. */
   get waiting(): number {
     return this.#pending.size - this.#carrying + this.#loads.size;
+  }
+
+  /** As `waiting`, with those on their way through a reset. */
+  get unadmitted(): number {
+    return this.#pending.size + this.#loads.size;
   }
 
   /** A new task; its promise, if any, is the caller's to make. */
@@ -92,7 +101,7 @@ export class Admission {
 
   /** Refuses a job that nobody has seen accepted. */
   refuse(task: Task, error: unknown): void {
-    this.#engine.open++;
+    this.#engine.opened();
     this.#refuseOpen(task, error);
   }
 
@@ -143,7 +152,7 @@ export class Admission {
     if (this.#carrying > 0 || (waits && this.#pending.size > 0)) return this.#queueUp(task);
     const refused = this.#tryIn(task);
     if (refused === undefined) {
-      this.#engine.open++;
+      this.#engine.opened();
       return undefined;
     }
     if (refused === Later) return this.#queueUp(task);
@@ -153,22 +162,23 @@ export class Admission {
 
   /** Lets a task wait for its admission. */
   #queueUp(task: Task): Refusing | undefined {
-    if (this.#carrying === 0 && this.waiting >= this.#engine.settings.maxWaiting) {
+    const { settings } = this.#engine;
+    if (this.#carrying === 0 && !task.extra!.settings.bounded && this.waiting >= settings.maxWaiting) {
       this.#engine.corrections.submitted++;
       this.#engine.corrections.refusedFull++;
       this.dropExtra(task);
-      return { error: queueFull(task, this.#engine.settings.capacity) };
+      return { error: queueFull(task, settings.capacity) };
     }
     this.#opened(task);
     this.#pending.add(task);
     this.#pumpSoon();
-    if (!this.#engine.instance.broken) this.#engine.emit('saturated', () => ({ capacity: this.#engine.settings.capacity }));
+    if (!this.#engine.instance.broken) this.#engine.emit('saturated', () => ({ capacity: settings.capacity }));
     return undefined;
   }
 
   /** The task is open though not accepted: its limits and its signal hold from now on. */
   #opened(task: Task): void {
-    this.#engine.open++;
+    this.#engine.opened();
     const { settings, since } = task.extra!;
     const limit = Math.min(settings.submitTimeout, settings.totalTimeout);
     if (limit !== Infinity) {
@@ -185,10 +195,12 @@ export class Admission {
   addExtra(task: Task, kind: number, data: Encoded, given: JobSettings | undefined): void {
     const { timeout, queueTimeout, totalTimeout, wait } = this.#engine.settings;
     const settings = given ?? {
-      priority: 1, signal: undefined, timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity,
+      terms: this.#usualTerms, backoff: 0, maxBackoff: 0, signal: undefined,
+      timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity, bounded: false,
     };
     const extra: Extra = {
       settings, kind, data, since: now(), onAbort: undefined, timer: undefined, loaded: undefined, adopted: undefined,
+      attempts: 0, notBefore: 0,
     };
     task.extra = extra;
     const { signal } = settings;
@@ -302,7 +314,7 @@ export class Admission {
     }
     this.#writeCommon(task, token, extra);
     if (extra.adopted !== undefined) {
-      table.f64[(table.recordOf(token) >> 1) + R.SUBMITTED] = extra.adopted;
+      this.#writePast(token, extra);
       return this.#adopt(task, token) ? undefined : Later;
     }
     // The record has it now, unless the job is refused.
@@ -350,6 +362,7 @@ export class Admission {
     const extra = task.extra!;
     extra.adopted = extra.loaded = extra.data = undefined;
     this.#entered(task, token);
+    if (extra.notBefore > 0) this.#engine.delayed(task, extra.notBefore);
     return true;
   }
 
@@ -375,17 +388,26 @@ export class Admission {
   /** 0 when accepted, a refusal, or -1 when the module is terminated. */
   #submit(task: Task, token: number, opens = true): number {
     let code: number;
+    const time = burst.time();
     try {
-      code = this.#engine.instance.exports.submit(this.#engine.pool, token, burst.time());
+      code = this.#engine.instance.exports.submit(this.#engine.pool, token, time);
     } catch (error) {
       this.#engine.instance.suspect(error);
-      return -1;
+      if (!this.#isIn(token, time)) return -1;
+      code = 0;
     }
     if (code === 0) {
-      if (opens) this.#engine.open++;
+      if (opens) this.#engine.opened();
       this.#entered(task, token);
     }
     return code;
+  }
+
+  /** Whether a submission that threw had put its job into the queue: then it failed to wake a worker. */
+  #isIn(token: number, time: number): boolean {
+    const { i32, f64 } = this.#engine.table;
+    const record = this.#engine.table.recordOf(token);
+    return f64[(record >> 1) + R.SUBMITTED] === time && Atomics.load(i32, record + R.PHASE) !== Phase.FREE;
   }
 
   #entered(task: Task, token: number): void {
@@ -393,6 +415,7 @@ export class Admission {
     engine.table.tasks[token] = task;
     task.token = token;
     engine.executor.wake();
+    if (engine.staff.grows) engine.staff.expect();
     const extra = task.extra;
     if (extra === undefined) {
       if (this.#usualLimit !== Infinity) engine.watchdog.expect(this.#usualLimit);
@@ -424,7 +447,15 @@ export class Admission {
     i32[record + R.CANCELLED] = 0;
     i32[record + R.HANDLER] = task.handler;
     i32[record + R.OUTPUT_CAPACITY] = 0;
-    i32[record + R.PRIORITY] = extra === undefined ? 1 : extra.settings.priority;
+    const terms = extra === undefined ? this.#usualTerms : extra.settings.terms;
+    i32[record + R.TERMS] = terms;
+    if (hasPolicy(terms)) {
+      i32[record + R.ATTEMPT] = 0;
+      if (extra !== undefined) {
+        f64[floats + R.WAIT] = extra.settings.backoff * 1000;
+        f64[floats + R.RUN] = extra.settings.maxBackoff * 1000;
+      }
+    }
     f64[floats + R.QUEUE_TIMEOUT] = queueTimeout * 1000;
     f64[floats + R.RUN_TIMEOUT] = timeout * 1000;
     // The time before the admission counts.
@@ -432,6 +463,15 @@ export class Admission {
       extra === undefined || extra.adopted !== undefined || totalTimeout === Infinity
         ? totalTimeout * 1000
         : Math.max(totalTimeout * 1000 - (now() - extra.since), 1);
+  }
+
+  /** What a job brings along over a reset. */
+  #writePast(token: number, { adopted, attempts, notBefore }: Extra): void {
+    const { i32, f64 } = this.#engine.table;
+    const record = this.#engine.table.recordOf(token);
+    i32[record + R.ATTEMPT] = attempts;
+    f64[(record >> 1) + R.SUBMITTED] = adopted!;
+    f64[(record >> 1) + R.STARTED] = notBefore;
   }
 
   // ---- a reset and the end --------------------------------------------------------------------
@@ -445,6 +485,18 @@ export class Admission {
       extra.data = this.#engine.instance.bytes(address + length).subarray(address, address + length);
       extra.loaded = undefined;
     }
+  }
+
+  /** When a carried job whose worker was lost is tried again, in µs; -1, and it is not carried, when it is not. */
+  retryLost(task: Task, kind: number): number {
+    const { pool, table } = this.#engine;
+    // Only to be read.
+    const token = table.free[table.free.length - 1]!;
+    this.#writeCommon(task, token, task.extra);
+    this.#writePast(token, task.extra!);
+    const at = glue.retry_lost(pool, token, kind);
+    if (at < 0) this.#unhold(task, true);
+    return at;
   }
 
   /** Lets jobs that come from before a reset wait in front of all others. */

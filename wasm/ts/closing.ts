@@ -2,6 +2,7 @@
 
 import type { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
+import { hold, release } from './node.ts';
 import type { Task } from './job.ts';
 import type { CloseOptions, CloseReport } from './types.ts';
 
@@ -11,15 +12,22 @@ export async function close(
   { mode, deadline }: Required<CloseOptions>,
   last: () => void,
 ): Promise<CloseReport> {
+  hold();
   const began = performance.now();
   const left = () => Math.max(0, deadline - (performance.now() - began));
   const wasOpen = engine.open;
   const cutOff = (task: Task) =>
     new PoolError('ERR_POOL_CLOSED', `the pool was closed before job ${task.id} (${task.name}) ended`, { jobId: task.id });
   engine.closed ??= new PoolError('ERR_POOL_CLOSED', 'the pool is closed');
+  engine.staff.end(engine.closed);
   let aborted = 0;
   if (mode === 'abort') aborted += engine.settlement.endAll(cutOff);
-  else if (mode === 'cancel-queued') aborted += engine.settlement.endQueued(cutOff);
+  else if (mode === 'cancel-queued') {
+    aborted += engine.settlement.endQueued(cutOff);
+    engine.afterDelay = (task) => {
+      if (engine.settlement.cancel(task, cutOff(task))) aborted++;
+    };
+  }
   // Whoever still waits for room was never accepted: a drain is of accepted jobs.
   else engine.admission.endWaiting(cutOff, true);
   // Jobs that wait would never end in a paused pool.
@@ -32,6 +40,7 @@ export async function close(
   const terminated = engine.executor.size;
   last();
   engine.dispose();
+  release();
   return {
     mode,
     clean: terminated === 0 && (mode !== 'drain' || aborted === 0),

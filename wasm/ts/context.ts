@@ -1,6 +1,7 @@
 // Context: what a JavaScript handler may ask about its job.
 
 import { CANCELLED, ATTEMPT, RUN_TIMEOUT, STARTED, SUBMITTED, TOTAL_TIMEOUT } from './record.ts';
+import { isLenient } from './retry.ts';
 
 /** What a handler may ask about its job, at any time while it runs. */
 export interface Context {
@@ -10,6 +11,8 @@ export interface Context {
   readonly remaining: number;
   /** Which attempt this is, from 1. */
   readonly attempt: number;
+  /** Tells whoever reads `job.progress` that `done` of `total` are done, in any unit. Costs next to nothing. */
+  progress(done: number, total: number): void;
 }
 
 /** The context of the job whose record begins at this word. */
@@ -19,9 +22,20 @@ export class RecordContext implements Context {
   readonly #record: number;
   /** In µs on the page's clock. */
   readonly #deadline: number;
+  /** Whether nobody but the handler itself ends the attempt at its deadline. */
+  readonly #lenient: boolean;
   readonly #now: () => number;
+  readonly #report: (done: number, total: number) => void;
 
-  constructor(i32: Int32Array, f64: Float64Array, record: number, now: () => number) {
+  constructor(
+    i32: Int32Array,
+    f64: Float64Array,
+    record: number,
+    now: () => number,
+    report: (done: number, total: number) => void,
+  ) {
+    this.#report = report;
+    this.#lenient = isLenient(i32, record);
     this.#i32 = i32;
     this.#record = record;
     this.#now = now;
@@ -30,11 +44,15 @@ export class RecordContext implements Context {
   }
 
   get cancelled(): boolean {
-    return Atomics.load(this.#i32, this.#record + CANCELLED) !== 0;
+    return Atomics.load(this.#i32, this.#record + CANCELLED) !== 0 || (this.#lenient && this.remaining === 0);
   }
 
   get remaining(): number {
     return Math.max(0, (this.#deadline - this.#now()) / 1000);
+  }
+
+  progress(done: number, total: number): void {
+    this.#report(done, total);
   }
 }
 

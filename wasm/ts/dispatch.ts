@@ -4,10 +4,11 @@
 import { deadlineOf } from './context.ts';
 import { Completions } from './drain.ts';
 import type { Engine } from './engine.ts';
-import { LARGE } from './loader.ts';
-import { nextTask, SLICE } from './macrotask.ts';
+import { failure } from './failures.ts';
+import { copyOut, LARGE } from './loader.ts';
 import type { Answer, Order } from './perform.ts';
 import * as R from './record.ts';
+import { isLenient } from './retry.ts';
 import type { Table } from './table.ts';
 import * as glue from './wasm.js';
 
@@ -20,12 +21,7 @@ export class Dispatch {
   constructor(engine: Engine, table: Table) {
     this.#engine = engine;
     this.#table = table;
-    this.#completions = new Completions(
-      table,
-      (token) => engine.settlement.settle(token),
-      () => engine.batchEnd(),
-      () => engine.busy,
-    );
+    this.#completions = new Completions(engine, table);
   }
 
   /** The next job for `worker`: its token, or -1 when there is none now. */
@@ -55,32 +51,46 @@ export class Dispatch {
       kind: i32[record + R.KIND]!,
       attempt: i32[record + R.ATTEMPT]!,
       remaining: deadlineOf(f64, record) / 1000 - performance.now(),
+      lenient: isLenient(i32, record),
     };
     // Plain memory: a view of shared memory cannot be sent.
     if (length <= LARGE) {
       return { ...order, bytes: memory.slice(address, address + length) as Uint8Array<ArrayBuffer> };
     }
-    return copySlowly(memory, address, length).then((bytes) => ({ ...order, bytes }));
+    return copyOut(memory, address, length).then((bytes) => ({ ...order, bytes }));
   }
 
-  /** The job has ended: settles it, unless it was settled before. */
-  finish(token: number, { outcome, kind, bytes }: Answer): void {
-    const { instance, settlement } = this.#engine;
+  /** Whether somebody wants to hear of the job's progress. */
+  isWatched(token: number): boolean {
+    return this.#engine.watches.has(this.#table.tasks[token]!);
+  }
+
+  /** The attempt has ended: settles the job, unless it was settled before or is tried again; false then. */
+  finish(token: number, { outcome, kind, bytes, marks }: Answer): boolean {
+    const engine = this.#engine;
+    const { instance, settlement } = engine;
     // Whatever ran when a memory is given up is lost.
-    if (instance.broken) return;
+    if (instance.broken) return false;
     const { i32 } = this.#table;
     const record = this.#table.recordOf(token);
     i32[record + R.OUTCOME] = outcome;
     i32[record + R.OUTPUT_KIND] = kind;
     // The output never goes into this memory.
     i32[record + R.OUTPUT_LEN] = 0;
+    let again: number;
     try {
-      glue.hand_in(this.#table.pool, token);
+      again = glue.hand_in(this.#table.pool, token, marks);
     } catch (error) {
       instance.suspect(error);
-      return;
+      return false;
+    }
+    if (again >= 0) {
+      const task = this.#table.tasks[token]!;
+      engine.delayed(task, again, () => failure(task, outcome, this.#table, token, bytes));
+      return false;
     }
     settlement.settle(token, bytes);
+    return true;
   }
 
   drain(): void {
@@ -94,17 +104,4 @@ export class Dispatch {
   stop(): void {
     this.#completions.stop();
   }
-}
-
-async function copySlowly(memory: Uint8Array, address: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
-  const copy = new Uint8Array(length);
-  let end = performance.now() + SLICE;
-  for (let from = 0; from < length; from += LARGE) {
-    if (performance.now() > end) {
-      await nextTask();
-      end = performance.now() + SLICE;
-    }
-    copy.set(memory.subarray(address + from, address + Math.min(from + LARGE, length)), from);
-  }
-  return copy;
 }

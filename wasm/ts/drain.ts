@@ -1,6 +1,7 @@
 // Completions: takes finished jobs from shared memory, in batches that leave the page smooth, and
 // sleeps on one doorbell while there are none.
 
+import type { Engine } from './engine.ts';
 import { macrotask, SLICE } from './macrotask.ts';
 import { NEXT } from './record.ts';
 import type { Table } from './table.ts';
@@ -16,14 +17,14 @@ const waitAsync = (Atomics as { waitAsync?: WaitAsync }).waitAsync;
 const POLL = 1;
 
 export class Completions {
+  readonly #engine: Engine;
   readonly #words: Int32Array;
   readonly #head: number;
   readonly #doorbell: number;
+  readonly #delayed: number;
   readonly #records: number;
   readonly #stride: number;
-  readonly #settle: (token: number) => void;
   readonly #batchEnd: () => void;
-  readonly #busy: () => boolean;
   /** Taken from memory and not settled yet, oldest first: token + 1, linked like the list. Refilled only when empty. */
   #first = 0;
   /** The doorbell is set, or a task that will look is on its way. */
@@ -31,15 +32,15 @@ export class Completions {
   #settling = false;
   #stopped = false;
 
-  constructor(table: Table, settle: (token: number) => void, batchEnd: () => void, busy: () => boolean) {
+  constructor(engine: Engine, table: Table, batchEnd = () => engine.batchEnd()) {
+    this.#engine = engine;
     this.#words = table.i32;
     this.#head = table.completions;
     this.#doorbell = table.doorbell;
+    this.#delayed = table.delayed;
     this.#records = table.records;
     this.#stride = table.stride;
-    this.#settle = settle;
     this.#batchEnd = batchEnd;
-    this.#busy = busy;
   }
 
   /** To be called after a submission: makes sure that the page hears of its end. */
@@ -91,13 +92,15 @@ export class Completions {
   #settleFirst(): void {
     const token = this.#first - 1;
     this.#first = this.#words[this.#records + token * this.#stride + NEXT]!;
-    this.#settle(token);
+    this.#engine.settlement.settle(token);
   }
 
   /** Moves the list, newest first in memory, behind what waits here, oldest first. */
   #take(): void {
     const words = this.#words;
     let token = Atomics.exchange(words, this.#head, 0);
+    // A worker tells of a delay before anybody can have ended the job.
+    if (Atomics.load(words, this.#delayed) !== 0) this.#engine.hearOfDelays();
     if (token === 0) return;
     let newer = 0;
     while (token !== 0) {
@@ -122,12 +125,12 @@ export class Completions {
     this.#armed = true;
     // First the bell, then one more look: a worker pushes first and then looks at the bell.
     Atomics.store(this.#words, this.#doorbell, 1);
-    if (Atomics.load(this.#words, this.#head) !== 0) {
+    if (Atomics.load(this.#words, this.#head) !== 0 || Atomics.load(this.#words, this.#delayed) !== 0) {
       macrotask(() => this.#wake());
       return;
     }
     if (waitAsync === undefined) {
-      this.#armed = this.#busy();
+      this.#armed = this.#engine.busy;
       if (this.#armed) setTimeout(() => this.#wake(), POLL);
       return;
     }

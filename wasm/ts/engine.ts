@@ -3,17 +3,22 @@
 
 import * as glue from './wasm.js';
 import { Admission, Noted } from './admission.ts';
+import { Backlog } from './backlog.ts';
 import { PoolError } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { Inline } from './inline.ts';
 import type { Instance } from './instance.ts';
 import { Isolated } from './isolated.ts';
-import type { Task } from './job.ts';
-import type { PoolSettings } from './options.ts';
+import { failure, lostJob } from './failures.ts';
+import { isOver, type Task } from './job.ts';
+import { hold } from './node.ts';
+import { MAX_IN_FLIGHT, RATE, type PoolSettings } from './options.ts';
+import { Watch } from './progress.ts';
 import { PHASE, Phase } from './record.ts';
-import { LOST, type Evacuated } from './reset.ts';
+import { LOST, type Evacuated, type Lost } from './reset.ts';
 import type { Results } from './results.ts';
 import { Settlement } from './settlement.ts';
+import { Staff } from './staff.ts';
 import { Table } from './table.ts';
 import { Threads } from './threads.ts';
 import type { JobState } from './types.ts';
@@ -37,6 +42,8 @@ export class Engine {
   readonly admission: Admission;
   readonly settlement: Settlement;
   readonly watchdog: Watchdog;
+  readonly backlog = new Backlog(this);
+  readonly staff: Staff;
   /** The jobs in the present memory. */
   table!: Table;
   executor!: Executor;
@@ -47,12 +54,16 @@ export class Engine {
     refusedAbort: 0, refusedInput: 0, workerCrashes: 0,
   };
   readonly streams = new Set<Results>();
+  /** The jobs whose progress somebody watches. */
+  readonly watches = new Map<Task, Watch>();
   /** Sends an event if somebody listens. Set by the pool. */
   emit: (type: string, detail: () => unknown) => void = () => {};
   /** Whether somebody listens to anything. Set by the pool. */
   listening = false;
   /** Called after each batch of settled jobs. Set by the pool. */
   afterBatch: () => void = () => {};
+  /** Called when a job has to wait. Set while the pool closes. */
+  afterDelay: ((task: Task) => void) | undefined;
   /** The pool's number; -1 once freed. */
   pool = -1;
   /** Jobs that are not settled. */
@@ -63,6 +74,8 @@ export class Engine {
 
   #ready!: Promise<string[]>;
   #stopped = false;
+  /** Whether the rate limit is not the one that the pool was made with. */
+  #quotaChanged = false;
   #snapshot: ReadonlyMap<string, number> = new Map();
 
   constructor(instance: Instance, settings: PoolSettings) {
@@ -70,6 +83,7 @@ export class Engine {
     this.settings = settings;
     this.admission = new Admission(this);
     this.settlement = new Settlement(this);
+    this.staff = new Staff(this, settings.range);
     this.watchdog = new Watchdog(
       () => this.#lookAround(),
       () => this.busy,
@@ -93,6 +107,7 @@ export class Engine {
       [...builtIns, ...names].forEach((name, id) => this.handlers.set(name, id));
       this.snapshot();
     } catch (error) {
+      this.staff.end(error);
       this.stop();
       await this.executor.leave(START_UNDONE);
       this.dispose();
@@ -134,6 +149,7 @@ export class Engine {
     this.streams.clear();
     const number = this.pool;
     this.pool = -1;
+    this.backlog.look();
     if (this.instance.broken) return;
     if (spoilt) {
       if (this.instance.engines.size > 0) this.instance.reset('a closing pool had to terminate its workers', []);
@@ -152,6 +168,7 @@ export class Engine {
     this.closed ??= error instanceof PoolError
       ? error
       : new PoolError('ERR_WORKER_LOAD', `the pool's workers could not be started: ${String(error)}`, { cause: error });
+    this.staff.end(this.closed);
     this.settlement.endAll(() => this.closed!);
     this.executor.terminate();
   }
@@ -161,21 +178,31 @@ export class Engine {
     this.#attach();
     this.table.ledger.set(ledger);
     glue.recovered(this.pool);
-    for (const verdict of lost) glue.note_lost(this.pool, LOST[verdict]);
+    if (this.#quotaChanged) this.#setQuota();
     if (this.paused) glue.pause(this.pool);
-    this.admission.carry(carried);
     // Threads first: a job that is taken in wakes one.
     if (!this.#stopped) this.#ready = this.executor.start();
+    const retried = lost.filter((one) => this.#retryLost(one, reason)).length;
     this.admission.pump();
     if (this.#stopped) return;
     const ready = this.#ready;
     ready.then(
-      () => this.emit('reset', () => ({ reason, carried: carried.length, lost: lost.length })),
+      () => {
+        this.emit('reset', () => ({ reason, carried: carried + retried, lost: lost.length - retried }));
+        // It may have changed while they started.
+        this.executor.resize();
+        this.staff.look();
+      },
       (error: unknown) => {
         // Or it was cut short by the next reset.
         if (this.#ready === ready) this.fail(error);
       },
     );
+  }
+
+  /** One more job is open. */
+  opened(): void {
+    if (this.open++ === 0) hold();
   }
 
   /** Whether jobs are open or handlers run. */
@@ -188,15 +215,79 @@ export class Engine {
   }
 
   stateOf(task: Task): JobState {
-    if (task.token < 0) return task.state === 'waiting' && task.extra?.adopted !== undefined ? 'queued' : task.state;
-    const { i32 } = this.table;
-    return Atomics.load(i32, this.table.recordOf(task.token) + PHASE) === Phase.QUEUED ? 'queued' : 'running';
+    if (task.token < 0) {
+      if (isOver(task) || task.extra?.adopted === undefined) return task.state;
+    } else if (Atomics.load(this.table.i32, this.table.recordOf(task.token) + PHASE) !== Phase.QUEUED) {
+      return 'running';
+    }
+    return (task.extra?.notBefore ?? 0) > performance.now() * 1000 ? 'delayed' : 'queued';
+  }
+
+  /** The reports of a job's progress. */
+  watch(task: Task): Watch {
+    let watch = this.watches.get(task);
+    if (watch === undefined) {
+      const polls = this.settings.mode === 'threads';
+      watch = new Watch(polls ? () => (task.token < 0 ? undefined : this.executor.progress?.(task.token)) : undefined);
+      if (isOver(task)) watch.end();
+      else {
+        this.watches.set(task, watch);
+        if (task.token >= 0) this.executor.watch?.(task.token);
+      }
+    }
+    return watch;
+  }
+
+  unwatch(task: Task): void {
+    this.watches.get(task)?.end();
+    this.watches.delete(task);
+  }
+
+  /** A job waits until `at` (µs), after an attempt if `error` makes what that ended by. */
+  delayed(task: Task, at: number, error?: () => PoolError): void {
+    if (task.extra === undefined) this.admission.addExtra(task, 0, undefined, undefined);
+    task.extra!.notBefore = at;
+    this.watchdog.by(at / 1000 - performance.now());
+    if (error !== undefined && this.listening) {
+      const { id, name: job, attempt } = task;
+      this.emit('jobretry', () => ({ id, job, attempt, error: error(), at: at / 1000 }));
+    }
+    this.afterDelay?.(task);
+  }
+
+  /** The rate limit and the most jobs in flight, as `pool_create` takes them: Infinity for none, the interval in µs. */
+  get gates(): { rate: [number, number, number]; maxInFlight: number } {
+    const limit = (at: number) => (this.settings.config[at]! < 0 ? Infinity : this.settings.config[at]!);
+    const rate: [number, number, number] = [limit(RATE), this.settings.config[RATE + 1]!, this.settings.config[RATE + 2]!];
+    return { rate, maxInFlight: limit(MAX_IN_FLIGHT) };
+  }
+
+  /** Changes the rate limit, given as `pool_create` takes it. */
+  setRate(rate: readonly [number, number, number]): void {
+    const { config } = this.settings;
+    const before = config.slice(RATE, RATE + 3);
+    config.set(rate, RATE);
+    this.#quotaChanged = true;
+    try {
+      this.#setQuota();
+    } catch (error) {
+      config.set(before, RATE);
+      throw new RangeError(`rateLimit: ${error instanceof Error ? error.message : String(error)}`);
+    }
+  }
+
+  setMaxInFlight(most: number): void {
+    this.settings.config[MAX_IN_FLIGHT] = most;
+    // A new memory is made by the same numbers.
+    if (this.pool >= 0 && !this.instance.broken) glue.set_max_in_flight(this.pool, most);
+    this.admission.pump();
   }
 
   /** Several jobs have been settled: there may be room. */
   batchEnd(): void {
     this.admission.pump();
     this.instance.loader.next();
+    this.backlog.look();
     this.afterBatch();
   }
 
@@ -261,6 +352,59 @@ export class Engine {
     }
     this.executor.drain();
     return Math.min(Math.max(next, 0), this.executor.killRunaways());
+  }
+
+  /** Jobs have to wait. */
+  hearOfDelays(): void {
+    const { instance, table } = this;
+    if (instance.broken) return;
+    try {
+      const numbers = glue.delayed_jobs(this.pool);
+      const news = Array.from({ length: numbers.length / 7 }, (_, i) => {
+        const [token, at, attempt, outcome, address, length, capacity] = numbers.subarray(7 * i) as unknown as [
+          number, number, number, number, number, number, number,
+        ];
+        const error = instance.bytes(address + length).slice(address, address + length) as Uint8Array<ArrayBuffer>;
+        if (capacity !== 0) glue.free(address, capacity);
+        return { task: table.tasks[token], token, at, attempt, outcome, error };
+      });
+      for (const { task, token, at, attempt, outcome, error } of news) {
+        // Whoever heard of one may have ended another.
+        if (task === undefined || isOver(task)) continue;
+        if (attempt === 0) {
+          this.delayed(task, at);
+        } else {
+          task.attempt = attempt;
+          this.delayed(task, at, () => failure(task, outcome, table, token, error));
+        }
+      }
+    } catch (error) {
+      instance.suspect(error);
+    }
+  }
+
+  /** Whether a job that was lost is tried again; else it has failed. */
+  #retryLost({ task, verdict }: Lost, reason: string): boolean {
+    if (task === undefined) {
+      glue.note_lost(this.pool, LOST[verdict]);
+      return false;
+    }
+    // Cancelled meanwhile, by somebody who was told of another job: the new memory hears of it when it is taken in.
+    if (isOver(task)) return true;
+    const error = lostJob(task, verdict, reason);
+    const at = this.admission.retryLost(task, LOST[verdict]);
+    if (at >= 0) {
+      this.delayed(task, at, () => error);
+      return true;
+    }
+    task.state = 'failed';
+    this.settlement.finish(task, false, error);
+    return false;
+  }
+
+  #setQuota(): void {
+    const [limit, interval, burst] = this.settings.config.subarray(RATE) as unknown as [number, number, number];
+    if (this.pool >= 0 && !this.instance.broken) glue.set_quota(this.pool, limit, interval, burst);
   }
 
   #attach(): void {

@@ -10,21 +10,22 @@ export async function collect(given: object, where: string, urls: readonly strin
   const handlers = new Map<string, Handler>();
   add(handlers, given, where);
   for (const url of urls) {
-    add(handlers, (await import(/* @vite-ignore */ /* webpackIgnore: true */ url)) as object, url);
+    const module = import(/* @vite-ignore */ /* webpackIgnore: true */ url) as Promise<object>;
+    add(handlers, await module.catch((cause: unknown) => {
+      // A syntax error's own message does not say where.
+      throw new Error(`${url} could not be imported: ${String(cause)}`, { cause });
+    }), url);
   }
   return new Map([...handlers].sort(([a], [b]) => (a < b ? -1 : 1)));
 }
 
-/** Adds the functions among an object's or a module's own members. */
+/**
+ * Adds the functions among an object's or a module's own members. Whatever else it has is passed over: a module may
+ * export more than jobs, and what bundlers make of one can no longer be told from an object.
+ */
 function add(handlers: Map<string, Handler>, from: object, where: string): void {
-  const isModule = Object.prototype.toString.call(from) === '[object Module]';
   for (const [name, handler] of Object.entries(from)) {
-    if (typeof handler !== 'function') {
-      // A module may export more than jobs.
-      if (isModule) continue;
-      throw new TypeError(`${where}: the handler ${JSON.stringify(name)} is not a function`);
-    }
-    if (isModule && name === 'default') continue;
+    if (typeof handler !== 'function' || name === 'default') continue;
     if (handlers.has(name)) throw new TypeError(`${where}: there are two handlers ${JSON.stringify(name)}`);
     handlers.set(name, handler as Handler);
   }

@@ -50,6 +50,17 @@ export class Inline implements Executor {
     }
   }
 
+  /** There is always one. */
+  resize(): void {}
+
+  get count(): number {
+    return 1;
+  }
+
+  get isResized(): boolean {
+    return true;
+  }
+
   wake(): void {
     if (this.#scheduled || this.#token >= 0 || this.#performer === undefined) return;
     this.#scheduled = true;
@@ -65,12 +76,16 @@ export class Inline implements Executor {
   }
 
   abandon(): number {
-    if (this.#context !== undefined) this.#context.cancelled = true;
+    if (this.#context !== undefined) this.#context.stopped = true;
     return Infinity;
   }
 
   killRunaways(): number {
     return Infinity;
+  }
+
+  watch(token: number): void {
+    if (token === this.#token && this.#context !== undefined) this.#context.watched = true;
   }
 
   workers(): WorkerStats[] {
@@ -150,15 +165,19 @@ export class Inline implements Executor {
     if (this.#over) return undefined;
     // Settled while a large input was copied.
     if (this.#table.tasks[token] === undefined) return UNWANTED;
-    this.#context = new OrderContext(order);
+    const { watches } = this.#engine;
+    const task = this.#table.tasks[token]!;
+    const report = (done: number, total: number) => watches.get(task)?.report({ done, total });
+    this.#context = new OrderContext(order, watches.has(task), report);
     try {
       return await this.#performer!.perform(order, this.#context);
     } catch (error) {
       const engine = this.#engine;
       if (this.#over) return undefined;
       // Or a worker of another pool has brought the module down, and will say so.
-      if (error instanceof WebAssembly.RuntimeError || error instanceof RangeError) {
-        engine.instance.reset(`the handler trapped: ${error.message}`, [{ engine, token, verdict: 'ERR_PANIC' }]);
+      // A stack overflow is a RangeError, or Firefox's InternalError.
+      if (error instanceof WebAssembly.RuntimeError || /^(Range|Internal)Error$/.test((error as Error).name)) {
+        engine.instance.reset(`the handler trapped: ${(error as Error).message}`, [{ engine, token, verdict: 'ERR_PANIC' }]);
       } else {
         engine.instance.suspect(error);
       }

@@ -4,6 +4,7 @@
 import * as glue from './wasm.js';
 import { PoolError } from './errors.ts';
 import { Loader } from './loader.ts';
+import { readFile } from './node.ts';
 import type { Engine } from './engine.ts';
 import { evacuate } from './reset.ts';
 
@@ -18,7 +19,7 @@ export interface Culprit {
 }
 
 /** How long a page that sees the module terminated waits for the worker to say why, in ms. */
-const EXPLAIN = 100;
+const EXPLAIN = 500;
 
 export class Instance {
   readonly module: WebAssembly.Module;
@@ -135,11 +136,14 @@ export async function acquire(url: URL | undefined): Promise<Instance> {
 }
 
 async function instantiate(url: URL): Promise<Instance> {
+  const file = await readFile(url);
+  if (file !== undefined) return make(await WebAssembly.compile(file));
   const response = await fetch(url);
   if (!response.ok) throw new Error(`HTTP status ${response.status}`);
   const streams = response.headers.get('content-type')?.startsWith('application/wasm') ?? false;
-  const module = streams
-    ? await WebAssembly.compileStreaming(response)
-    : await WebAssembly.compile(await response.arrayBuffer());
-  return new Instance(module, glue.initSync({ module }));
+  return make(streams ? await WebAssembly.compileStreaming(response) : await WebAssembly.compile(await response.arrayBuffer()));
+}
+
+async function make(module: WebAssembly.Module): Promise<Instance> {
+  return new Instance(module, await glue.init(module));
 }

@@ -2,20 +2,31 @@
 
 import type { Handler } from './handlers.ts';
 import { say, type ToWorker } from './messages.ts';
+import { port } from './node.ts';
 import { OrderContext, Performer } from './perform.ts';
+import { FRAME } from './progress.ts';
 import * as glue from './wasm.js';
 
 export function enterIsolated(worker: number, handlers: ReadonlyMap<string, Handler>): void {
   glue.enter_page(performance.timeOrigin);
   const performer = new Performer([...handlers.values()], true);
   const running = new Map<number, OrderContext>();
-  addEventListener('message', ({ data }: MessageEvent<ToWorker | null>) => {
+  port.addEventListener('message', ({ data }: MessageEvent<ToWorker | null>) => {
     if (data?.weirpool === 'cancel') {
       const context = running.get(data.token);
-      if (context !== undefined) context.cancelled = true;
+      if (context !== undefined) context.stopped = true;
+    } else if (data?.weirpool === 'watch') {
+      const context = running.get(data.token);
+      if (context !== undefined) context.watched = true;
     } else if (data?.weirpool === 'job') {
       const { token } = data;
-      const context = new OrderContext(data);
+      let last = -Infinity;
+      const context = new OrderContext(data, data.watched, (done, total) => {
+        const time = performance.now();
+        if (time - last < FRAME) return;
+        last = time;
+        say({ weirpool: 'progress', worker, token, done, total });
+      });
       running.set(token, context);
       performer.perform(data, context).then(
         (answer) => {

@@ -7,9 +7,11 @@ import { describe } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { errorAnswer, UNWANTED, type Answer, type Order } from './perform.ts';
 import { Outcome } from './record.ts';
+import { lenientEnd } from './retry.ts';
 import type { Table } from './table.ts';
 import type { WorkerStats } from './types.ts';
 import { Crew } from './workers.ts';
+import * as glue from './wasm.js';
 
 /** How long a worker that runs nothing but settled jobs is waited for, in ms: a synchronous handler cannot hear
  * that it was cancelled. */
@@ -21,6 +23,10 @@ interface Seat {
   /** The jobs it has, by token. */
   readonly jobs: Map<number, Stay>;
   jobsDone: number;
+  /** It has not started yet, and replaces nobody. */
+  coming: boolean;
+  /** It takes no more jobs, and goes when it has none. */
+  leaving: boolean;
 }
 
 /** A job's time on a worker, in ms. */
@@ -35,7 +41,8 @@ export class Isolated implements Executor {
   readonly #table: Table;
   readonly #dispatch: Dispatch;
   readonly #crew: Crew;
-  readonly #seats: Seat[];
+  /** By the workers' numbers. */
+  readonly #seats = new Map<number, Seat>();
   #dispatching = false;
   #over = false;
   /** Set while the pool closes: resolves its `leave`. */
@@ -47,17 +54,24 @@ export class Isolated implements Executor {
     this.#engine = engine;
     this.#table = table;
     this.#dispatch = new Dispatch(engine, table);
-    this.#seats = Array.from({ length: settings.workers }, () => ({ state: 'starting', jobs: new Map(), jobsDone: 0 }));
     this.#crew = new Crew(settings, { module: instance.module, shared: undefined }, {
       started: (worker) => {
-        this.#seats[worker]!.state = 'idle';
+        const seat = this.#seats.get(worker)!;
+        seat.state = 'idle';
+        seat.coming = false;
         engine.emit('workerstart', () => ({ worker }));
+        this.#enforce();
+        engine.staff.look();
         this.wake();
       },
       done: (worker, token, answer) => this.#ended(worker, token, answer),
+      progress: (token, progress) => {
+        const task = table.tasks[token];
+        if (task !== undefined) engine.watches.get(task)?.report(progress);
+      },
       crashed: (worker, message, token) => {
         // What a worker runs alone has brought it down.
-        const { jobs } = this.#seats[worker]!;
+        const { jobs } = this.#seats.get(worker)!;
         const culprit = token ?? (jobs.size === 1 ? [...jobs.keys()][0]! : -1);
         this.#lose(worker, message, (other) => (other === culprit ? Outcome.TRAPPED : Outcome.CRASHED));
       },
@@ -66,7 +80,31 @@ export class Isolated implements Executor {
   }
 
   start(): Promise<string[]> {
-    return this.#crew.start();
+    const { size } = this.#engine.staff;
+    for (let id = 0; id < size; id++) this.#seats.set(id, newSeat());
+    return this.#crew.start(size);
+  }
+
+  resize(): void {
+    if (this.#over || this.#leaving !== undefined) return;
+    const { staff } = this.#engine;
+    // Those go first that are on their way out, then those that have not started, then those with the fewest jobs.
+    const worth = ({ leaving, state, jobs }: Seat) => (leaving ? -2 : state === 'starting' ? -1 : jobs.size);
+    const seats = [...this.#seats.values()].sort((a, b) => worth(b) - worth(a));
+    seats.forEach((seat, place) => (seat.leaving = place >= staff.size));
+    if (seats.length < staff.size) void this.#hire(staff.size - seats.length);
+    for (const worker of this.#seats.keys()) this.#dismissIdle(worker);
+    this.#enforce();
+    this.wake();
+  }
+
+  get count(): number {
+    return [...this.#seats.values()].filter(({ coming, leaving }) => !coming && !leaving).length;
+  }
+
+  get isResized(): boolean {
+    const seats = [...this.#seats.values()];
+    return seats.length === this.#engine.staff.size && seats.every(({ state }) => state === 'idle');
   }
 
   wake(): void {
@@ -85,9 +123,10 @@ export class Isolated implements Executor {
   }
 
   abandon(token: number): number {
-    const worker = this.#seats.findIndex(({ jobs }) => jobs.has(token));
-    if (worker >= 0) {
-      this.#seats[worker]!.jobs.get(token)!.abandoned = performance.now();
+    for (const [worker, { jobs }] of this.#seats) {
+      const stay = jobs.get(token);
+      if (stay === undefined) continue;
+      stay.abandoned = performance.now();
       this.#crew.post(worker, { weirpool: 'cancel', token });
     }
     return Math.min(this.#engine.settings.killGrace, GRACE);
@@ -97,24 +136,33 @@ export class Isolated implements Executor {
     const { killAfter, killGrace } = this.#engine.settings;
     const time = performance.now();
     let next = Infinity;
-    this.#seats.forEach(({ jobs }, worker) => {
-      const stays = [...jobs.values()];
-      const grace = stays.every(({ abandoned }) => abandoned !== undefined) ? Math.min(killGrace, GRACE) : killGrace;
-      const left = ({ since, abandoned = Infinity }: Stay) => Math.min(since + killAfter, abandoned + grace) - time;
-      const least = Math.min(...stays.map(left));
+    [...this.#seats].forEach(([worker, { jobs }]) => {
+      const alone = jobs.size === 1 || [...jobs.values()].every(({ abandoned }) => abandoned !== undefined);
+      const grace = alone ? Math.min(killGrace, GRACE) : killGrace;
+      const left = (token: number, { since, abandoned }: Stay) => {
+        const late = abandoned ?? lenientEnd(this.#table, this.#table.recordOf(token));
+        return Math.min(since + killAfter, late + grace) - time;
+      };
+      const least = Math.min(...[...jobs].map(([token, stay]) => left(token, stay)));
       if (least > 0) {
         next = Math.min(next, least);
         return;
       }
-      const culprits = new Set([...jobs].filter(([, stay]) => left(stay) <= 0).map(([token]) => token));
+      const culprits = new Set([...jobs].filter(([token, stay]) => left(token, stay) <= 0).map(([token]) => token));
       this.#lose(worker, 'a handler ran for too long', (token) => (culprits.has(token) ? Outcome.KILLED : Outcome.CRASHED));
     });
     return next;
   }
 
+  watch(token: number): void {
+    for (const [worker, { jobs }] of this.#seats) {
+      if (jobs.has(token)) this.#crew.post(worker, { weirpool: 'watch', token });
+    }
+  }
+
   workers(): WorkerStats[] {
     const { tasks } = this.#table;
-    return this.#seats.map(({ state, jobs, jobsDone }, id) => {
+    return [...this.#seats].map(([id, { state, jobs, jobsDone }]) => {
       const job = tasks[[...jobs.keys()][0] ?? -1]?.id;
       const stats = { id, state: jobs.size > 0 ? ('busy' as const) : state, jobsDone };
       return job === undefined ? stats : { ...stats, job };
@@ -130,7 +178,7 @@ export class Isolated implements Executor {
   }
 
   get size(): number {
-    return this.#cutOff + this.#seats.filter(({ jobs }) => jobs.size > 0).length;
+    return this.#cutOff + [...this.#seats.values()].filter(({ jobs }) => jobs.size > 0).length;
   }
 
   leave(deadline: number): Promise<void> {
@@ -141,7 +189,7 @@ export class Isolated implements Executor {
         clearTimeout(timer);
         resolve();
       };
-      this.#seats.forEach((_, worker) => this.#dismissIdle(worker));
+      for (const worker of this.#seats.keys()) this.#dismissIdle(worker);
       this.#lookLeft();
     });
   }
@@ -150,10 +198,7 @@ export class Isolated implements Executor {
     this.#over = true;
     this.#dispatch.stop();
     this.#crew.terminate();
-    for (const seat of this.#seats) {
-      seat.state = 'left';
-      seat.jobs.clear();
-    }
+    this.#seats.clear();
     this.#leaving?.();
     return false;
   }
@@ -163,8 +208,8 @@ export class Isolated implements Executor {
     const { concurrency } = this.#engine.settings;
     if (this.#over) return;
     deal: for (let load = 0; load < concurrency; load++) {
-      for (const [worker, seat] of this.#seats.entries()) {
-        if (seat.state !== 'idle' || seat.jobs.size !== load) continue;
+      for (const [worker, seat] of this.#seats) {
+        if (seat.state !== 'idle' || seat.leaving || seat.jobs.size !== load) continue;
         const token = this.#dispatch.take(worker);
         if (token < 0) break deal;
         const stay: Stay = { since: performance.now(), abandoned: undefined };
@@ -186,24 +231,23 @@ export class Isolated implements Executor {
 
   #send(worker: number, stay: Stay, order: Order): void {
     // Copying a large input takes a while: the worker, or the whole memory, may be another one by now,
-    if (this.#over || this.#seats[worker]!.jobs.get(order.token) !== stay) return;
+    if (this.#over || this.#seats.get(worker)?.jobs.get(order.token) !== stay) return;
     // or the job settled.
     if (stay.abandoned !== undefined) {
       this.#ended(worker, order.token, UNWANTED);
       return;
     }
-    this.#crew.post(worker, { weirpool: 'job', ...order }, [order.bytes.buffer]);
+    this.#crew.post(worker, { weirpool: 'job', ...order, watched: this.#dispatch.isWatched(order.token) }, [order.bytes.buffer]);
   }
 
   /** A worker has answered; `stay` is given where the worker may be another one by now. */
   #ended(worker: number, token: number, answer: Answer, stay?: Stay): void {
-    const seat = this.#seats[worker]!;
-    if (this.#over || (stay !== undefined && seat.jobs.get(token) !== stay) || !seat.jobs.delete(token)) return;
+    const seat = this.#seats.get(worker);
+    if (this.#over || (stay !== undefined && seat?.jobs.get(token) !== stay) || !seat?.jobs.delete(token)) return;
     seat.jobsDone++;
     this.#dispatch.finish(token, answer);
-    if (this.#leaving !== undefined) this.#dismissIdle(worker);
-    else this.#handOut();
-    this.#lookLeft();
+    this.#dismissIdle(worker);
+    if (this.#leaving === undefined) this.#handOut();
   }
 
   /** Ends a worker with all its jobs, and starts another one in its place. */
@@ -211,38 +255,78 @@ export class Isolated implements Executor {
     if (this.#over) return;
     const { tasks } = this.#table;
     const { corrections, emit } = this.#engine;
-    const seat = this.#seats[worker]!;
+    const seat = this.#seats.get(worker)!;
     const lost = [...seat.jobs.keys()];
     seat.jobs.clear();
     seat.jobsDone += lost.length;
     emit('workerexit', () => ({ worker, reason }));
-    if (this.#leaving === undefined) {
+    if (this.#leaving === undefined && !seat.leaving) {
       seat.state = 'starting';
       this.#crew.replace(worker);
     } else {
-      seat.state = 'left';
-      this.#cutOff++;
+      if (this.#leaving !== undefined) this.#cutOff++;
+      this.#seats.delete(worker);
       this.#crew.dismiss(worker);
     }
     for (const token of lost) {
       const outcome = outcomeOf(token);
+      const wanted = tasks[token] !== undefined;
+      const settled = this.#dispatch.finish(token, errorAnswer(outcome, { message: reason }));
       // The core does not know of workers that it does not see.
-      if (outcome === Outcome.CRASHED && tasks[token] !== undefined) corrections.workerCrashes++;
-      this.#dispatch.finish(token, errorAnswer(outcome, { message: reason }));
+      if (outcome === Outcome.CRASHED && wanted && settled) corrections.workerCrashes++;
     }
     this.#dispatch.drain();
     this.#lookLeft();
+    this.#engine.staff.look();
   }
 
+  /** Lets a worker go that has nothing to do, if it is to. */
   #dismissIdle(worker: number): void {
-    const seat = this.#seats[worker]!;
-    if (seat.jobs.size > 0 || seat.state === 'left') return;
-    seat.state = 'left';
+    const seat = this.#seats.get(worker);
+    const closing = this.#leaving !== undefined;
+    if (seat === undefined || seat.jobs.size > 0 || !(seat.leaving || closing)) return;
+    this.#seats.delete(worker);
     this.#crew.dismiss(worker);
-    this.#engine.emit('workerexit', () => ({ worker, reason: 'the pool was closed' }));
+    this.#engine.emit('workerexit', () => ({ worker, reason: closing ? 'the pool was closed' : 'the pool became smaller' }));
+    this.#lookLeft();
+    this.#engine.staff.look();
   }
 
   #lookLeft(): void {
-    if (this.#seats.every(({ state }) => state === 'left')) this.#leaving?.();
+    if (this.#seats.size === 0) this.#leaving?.();
   }
+
+  async #hire(count: number): Promise<void> {
+    const hires: number[] = [];
+    const { size } = this.#engine.staff;
+    const { started, error } = await this.#crew.hire(count, (id) => {
+      hires.push(id);
+      this.#seats.set(id, newSeat());
+    });
+    if (this.#over || this.#leaving !== undefined) return;
+    if (error !== undefined) {
+      for (const id of hires) {
+        if (started.includes(id)) continue;
+        this.#seats.delete(id);
+        this.#crew.dismiss(id);
+      }
+      this.#engine.staff.failed(size, this.count, error);
+    }
+    this.#engine.staff.look();
+  }
+
+  /** As many jobs at once as the workers that there are can take. */
+  #enforce(): void {
+    const { instance, settings } = this.#engine;
+    if (instance.broken || this.#over) return;
+    try {
+      glue.pool_resize(this.#table.pool, 0, Math.max(this.count, 1) * settings.concurrency);
+    } catch (error) {
+      instance.suspect(error);
+    }
+  }
+}
+
+function newSeat(): Seat {
+  return { state: 'starting', jobs: new Map(), jobsDone: 0, coming: true, leaving: false };
 }

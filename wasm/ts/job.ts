@@ -3,6 +3,7 @@
 import type { JobState, JobResult, Timing } from './types.ts';
 import type { Engine } from './engine.ts';
 import type { JobSettings } from './options.ts';
+import type { Progress } from './progress.ts';
 import type { Encoded } from './value.ts';
 
 /** @internal What the pool keeps of a job. */
@@ -50,6 +51,10 @@ export interface Extra {
   loaded: { address: number; length: number } | undefined;
   /** For a job from before a reset that is to be adopted: when it was submitted, in µs. */
   adopted: number | undefined;
+  /** How many attempts it had before the reset. */
+  attempts: number;
+  /** When its next attempt may begin at the earliest, in µs on the page's clock. */
+  notBefore: number;
 }
 
 // The executor is shared by all jobs and leaves its arguments here: a closure a job costs more.
@@ -78,6 +83,11 @@ export class Job<T> extends Promise<T> {
   /** Where the job stands. */
   get state(): JobState {
     return this.#task.engine.stateOf(this.#task);
+  }
+
+  /** The reports of its handler while it runs, the latest only; ends with the job. */
+  get progress(): AsyncIterable<Progress> {
+    return this.#task.engine.watch(this.#task);
   }
 
   /** How long it took so far, complete once it is settled. */

@@ -1,5 +1,5 @@
 // Loader: brings inputs that are large, or that must be read first, into memory without holding up
-// the page, and without filling the memory: what does not fit waits in order.
+// the page, and without filling the memory: what does not fit waits in order. And copies large results out.
 
 import { nextTask, SLICE } from './macrotask.ts';
 import { DataError, utf8 } from './value.ts';
@@ -174,6 +174,20 @@ async function encodeSlowly(text: string): Promise<Uint8Array[]> {
     }
   }
   return pieces;
+}
+
+/** A copy of so many bytes of memory at `address`, made in slices. */
+export async function copyOut(memory: Uint8Array, address: number, length: number): Promise<Uint8Array<ArrayBuffer>> {
+  const copy = new Uint8Array(length);
+  let end = performance.now() + SLICE;
+  for (let from = 0; from < length; from += SLAB) {
+    if (performance.now() > end) {
+      await nextTask();
+      end = performance.now() + SLICE;
+    }
+    copy.set(memory.subarray(address + from, address + Math.min(from + SLAB, length)), from);
+  }
+  return copy;
 }
 
 /** The bytes that an input takes, or a lower bound. */

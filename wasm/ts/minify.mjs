@@ -12,7 +12,7 @@ const options = {
   ecma: 2022,
   compress: { passes: 3 },
   // What people see in a console or a stack keeps its name.
-  mangle: { reserved: ['Pool', '_Pool', 'PoolError', 'Job', 'Results'] },
+  mangle: { reserved: ['Pool', 'PoolError', 'Job', 'Results'] },
   // Beside licences, what tells bundlers to leave an `import()` alone.
   format: { comments: /^!|@vite-ignore|webpackIgnore/, preamble: BANNER },
 };

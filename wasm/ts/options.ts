@@ -2,21 +2,35 @@
 // RangeError; an option that does not exist is a TypeError that names it.
 
 import { PoolError, show } from './errors.ts';
+import type { MapSettings } from './map.ts';
 import type { Mode } from './mode.ts';
-import type { BreakerOptions, CloseOptions, PoolOptions, PriorityName, RunOptions } from './types.ts';
+import { parallelism } from './node.ts';
+import { termsOf, type RetryPolicy } from './retry.ts';
+import type {
+  BreakerOptions, CloseOptions, MapOptions, PoolOptions, PriorityName, RetryOptions, RunOptions, WorkerRange,
+} from './types.ts';
 
 /** Durations are at most this many ms (24 days): what a timer can hold. */
 export const MAX_DURATION = 2 ** 31 - 1;
 const MAX_CAPACITY = 4096;
 const MAX_WORKERS = 64;
 const MAX_CONCURRENCY = 64;
+/** How long an idle worker of a dynamic pool stays, in ms. Shorter, and it is started again and again: piscina warns of
+ * that for its 0 ms; poolifier takes 60 s. */
+const IDLE_TIMEOUT = 30_000;
 /** Tokens a second. */
 const MAX_RATE = 10_000_000;
+/** In ms. */
+const MAX_HORIZON = 3 * 24 * 3_600_000;
+const MAX_BACKOFF = 3_600_000;
+
+/** Between how many workers a pool may have. */
+export type Range = Required<WorkerRange>;
 
 /** Pool options with every default filled in; `Infinity` stands for none. */
 export interface Settings {
   mode: Mode | 'auto';
-  workers: number;
+  range: Range;
   concurrency: number;
   capacity: number;
   wait: boolean;
@@ -33,6 +47,7 @@ export interface Settings {
   workerUrl: URL | undefined;
   startupTimeout: number;
   hasBreaker: boolean;
+  retry: RetryPolicy | undefined;
   /** What `pool_create` takes. */
   config: Float64Array;
 }
@@ -45,29 +60,39 @@ export interface PoolSettings extends Settings {
 
 /** A job's options, checked. */
 export interface JobSettings {
-  priority: number;
+  /** `termsOf` its priority and its retries. */
+  terms: number;
+  /** Of a retry policy of its own, in ms. */
+  backoff: number;
+  maxBackoff: number;
   signal: AbortSignal | undefined;
   timeout: number;
   queueTimeout: number;
   totalTimeout: number;
   wait: boolean;
   submitTimeout: number;
+  /** Whoever gives it bounds how many of its jobs wait: `maxWaiting` does not hold for it. */
+  bounded: boolean;
 }
 
 export const PRIORITIES: Record<PriorityName, number> = { low: 0, normal: 1, high: 2, critical: 3 };
 
 export function poolSettings(options: PoolOptions = {}): Settings {
   const given = object(options, 'options', [
-    'mode', 'workers', 'concurrency', 'queue', 'maxInFlight', 'rateLimit', 'breaker', 'timeout', 'queueTimeout',
+    'mode', 'workers', 'concurrency', 'queue', 'maxInFlight', 'rateLimit', 'breaker', 'retry', 'timeout', 'queueTimeout',
     'totalTimeout', 'killAfter', 'killGrace', 'createWorker', 'handlers', 'jobs', 'wasmUrl', 'workerUrl',
     'startupTimeout',
   ]);
-  const queue = object(given.queue ?? {}, 'queue', ['capacity', 'whenFull', 'maxWaiting', 'ageing']);
-  const workers = integer(given.workers, 'workers', 1, MAX_WORKERS) ?? defaultWorkers();
+  const queue = object(given.queue ?? {}, 'queue', ['capacity', 'whenFull', 'maxWaiting', 'ageing', 'order', 'horizon']);
+  const range = rangeOf(given.workers === undefined ? defaultWorkers() : given.workers);
   const capacity = integer(queue.capacity, 'queue.capacity', 1, MAX_CAPACITY) ?? 1024;
   const ageing = queue.ageing === false ? undefined : (duration(queue.ageing, 'queue.ageing') ?? 1000);
   const rate = rateNumbers(given.rateLimit);
   const breaker = breakerNumbers(given.breaker);
+  const horizon = between(queue.horizon, 'queue.horizon', Number.MIN_VALUE, MAX_HORIZON) ?? 60_000;
+  const byDeadline = choice(queue.order, 'queue.order', ['fifo', 'deadline']) === 'deadline';
+  if (queue.horizon !== undefined && !byDeadline) throw new TypeError("queue.horizon needs queue.order 'deadline'");
+  const retry = retryPolicy(given.retry, undefined);
   const createWorker = given.createWorker;
   if (createWorker !== undefined && typeof createWorker !== 'function') {
     throw wrongType('createWorker', 'a function that returns a Worker', createWorker);
@@ -78,7 +103,7 @@ export function poolSettings(options: PoolOptions = {}): Settings {
   }
   const settings: Settings = {
     mode: choice(given.mode, 'mode', ['auto', 'threads', 'isolated', 'inline']) ?? 'auto',
-    workers,
+    range,
     concurrency: integer(given.concurrency, 'concurrency', 1, MAX_CONCURRENCY) ?? 1,
     capacity,
     wait: (choice(queue.whenFull, 'queue.whenFull', ['reject', 'wait']) ?? 'reject') === 'wait',
@@ -95,6 +120,7 @@ export function poolSettings(options: PoolOptions = {}): Settings {
     workerUrl: url(given.workerUrl, 'workerUrl'),
     startupTimeout: duration(given.startupTimeout, 'startupTimeout') ?? 10_000,
     hasBreaker: breaker[0] === 1,
+    retry,
     config: new Float64Array(0),
   };
   if (createWorker !== undefined && settings.workerUrl !== undefined) {
@@ -103,8 +129,9 @@ export function poolSettings(options: PoolOptions = {}): Settings {
   const maxInFlight = integer(given.maxInFlight, 'maxInFlight', 1, 2 ** 32 - 1);
   // The order that `pool_create` (wasm/src/api.rs) expects; -1 stands for none, times are in µs.
   settings.config = Float64Array.of(
-    capacity, workers, workers, ageing === undefined ? -1 : ageing * 1000, maxInFlight ?? -1,
-    ...rate, ...breaker,
+    capacity, 1, range.min, ageing === undefined ? -1 : ageing * 1000, maxInFlight ?? -1,
+    ...rate, ...breaker, byDeadline ? horizon * 1000 : -1, countsSubmitTimeouts(given.breaker as PoolOptions['breaker']),
+    ...retryNumbers(retry), ...budget(given.retry as PoolOptions['retry']),
   );
   return settings;
 }
@@ -115,31 +142,63 @@ export function forMode(given: Settings, chosen: { mode: Mode; reason: string })
   if (mode === 'inline' && (given.killAfter !== Infinity || given.killGrace !== Infinity)) {
     throw new PoolError('ERR_UNSUPPORTED', `killAfter and killGrace need workers, and the pool runs inline: ${chosen.reason}`);
   }
-  const workers = mode === 'inline' ? 1 : given.workers;
   const concurrency = mode === 'isolated' ? given.concurrency : 1;
+  const range = inMode(given.range, { mode, concurrency, capacity: given.capacity });
   const config = given.config.slice();
   // Without threads of its own, the pool's jobs are handed out on the page.
-  if (mode !== 'threads') config[WORKERS] = 0;
-  config[LIMIT] = workers * concurrency;
-  return { ...given, ...chosen, workers, concurrency, config };
+  if (mode !== 'threads') config[THREADS] = 0;
+  config[LIMIT] = range.min * concurrency;
+  return { ...given, ...chosen, range, concurrency, config };
 }
-const WORKERS = 1;
+const THREADS = 1;
 const LIMIT = 2;
+/** Where the limits that may change lie in `config`. */
+export const MAX_IN_FLIGHT = 4;
+export const RATE = 5;
+
+/** What `resize` takes. */
+export function workerRange(workers: unknown, pool: PoolSettings): Range {
+  return inMode(rangeOf(workers), pool);
+}
+
+function rangeOf(workers: unknown): Range {
+  if (typeof workers !== 'object' || workers === null) {
+    const count = integer(workers, 'workers', 1, MAX_WORKERS) ?? missing('workers');
+    return { min: count, max: count, idleTimeout: IDLE_TIMEOUT };
+  }
+  const given = object(workers, 'workers', ['min', 'max', 'idleTimeout']);
+  const max = integer(given.max, 'workers.max', 1, MAX_WORKERS) ?? missing('workers.max');
+  const min = integer(given.min, 'workers.min', 1, max) ?? missing('workers.min');
+  return { min, max, idleTimeout: duration(given.idleTimeout, 'workers.idleTimeout') ?? IDLE_TIMEOUT };
+}
+
+function inMode(range: Range, { mode, concurrency, capacity }: Pick<PoolSettings, 'mode' | 'concurrency' | 'capacity'>): Range {
+  if (mode === 'inline') return { ...range, min: 1, max: 1 };
+  const most = Math.max(MAX_CAPACITY - capacity, MAX_WORKERS);
+  if (range.max * concurrency > most) {
+    throw new RangeError(`workers times concurrency must be at most ${most} beside a queue of ${capacity}`);
+  }
+  return range;
+}
 
 export function jobSettings(
   options: RunOptions,
   pool: Settings,
   waits: boolean,
 ): JobSettings {
-  const names = ['priority', 'signal', 'timeout', 'queueTimeout', 'totalTimeout'];
+  const names = ['priority', 'signal', 'timeout', 'queueTimeout', 'totalTimeout', 'retry'];
   const given = object(options, 'options', waits ? [...names, 'whenFull', 'submitTimeout'] : names);
   const signal = given.signal;
   if (signal !== undefined && !isAbortSignal(signal)) {
     throw wrongType('signal', 'an AbortSignal', signal);
   }
   const whenFull = choice(given.whenFull, 'whenFull', ['reject', 'wait']);
+  const priority = PRIORITIES[choice(given.priority, 'priority', PRIORITY_NAMES) ?? 'normal'];
+  const retry = given.retry === undefined ? pool.retry : retryPolicy(given.retry, pool.retry, true);
   return {
-    priority: PRIORITIES[choice(given.priority, 'priority', PRIORITY_NAMES) ?? 'normal'],
+    terms: termsOf(priority, retry),
+    backoff: retry?.backoff ?? 0,
+    maxBackoff: retry?.maxBackoff ?? 0,
     signal,
     timeout: given.timeout === undefined ? pool.timeout : limit(given.timeout, 'timeout'),
     queueTimeout:
@@ -148,6 +207,7 @@ export function jobSettings(
       given.totalTimeout === undefined ? pool.totalTimeout : limit(given.totalTimeout, 'totalTimeout'),
     wait: waits && (whenFull === undefined ? pool.wait : whenFull === 'wait'),
     submitTimeout: limit(given.submitTimeout, 'submitTimeout'),
+    bounded: false,
   };
 }
 const PRIORITY_NAMES = Object.keys(PRIORITIES) as PriorityName[];
@@ -160,6 +220,27 @@ export function closeSettings(options: CloseOptions = {}): Required<CloseOptions
   };
 }
 
+/** The options of `map`: its own, and those of its jobs. */
+export function mapSettings(options: MapOptions = {}, pool: PoolSettings): MapSettings & { job: JobSettings } {
+  const { ordered, concurrency, ...rest } = object(options, 'options') as MapOptions;
+  if ('whenFull' in rest) throw new TypeError('there is no option "whenFull": map waits for room');
+  if (ordered !== undefined && typeof ordered !== 'boolean') throw wrongType('ordered', 'true or false', ordered);
+  const job = jobSettings(rest, pool, true);
+  const running = pool.range.max * pool.concurrency;
+  return {
+    ordered: ordered ?? true,
+    // One job that waits for each that runs keeps the workers busy.
+    concurrency: integer(concurrency, 'concurrency', 1, MAX_CAPACITY) ?? running + Math.min(running, pool.capacity),
+    signal: job.signal,
+    job: { ...job, signal: undefined, wait: true, bounded: true },
+  };
+}
+
+/** What `sizeBelow` takes. */
+export function backlogSize(size: unknown): number {
+  return integer(size, 'size', 1, 2 ** 32) ?? missing('size');
+}
+
 /** The buffer of `results()`. */
 export function bufferSize(options: { buffer?: number } = {}): number {
   return integer(object(options, 'options', ['buffer']).buffer, 'buffer', 1, 2 ** 24) ?? 1024;
@@ -170,12 +251,64 @@ export function jobName(name: unknown): string {
   return name;
 }
 
+/** The inputs of `map`. */
+export function iterable(inputs: unknown): Iterable<unknown> | AsyncIterable<unknown> {
+  const given = inputs as { [Symbol.iterator]?: unknown; [Symbol.asyncIterator]?: unknown } | null | undefined;
+  if (typeof given?.[Symbol.asyncIterator] !== 'function' && typeof given?.[Symbol.iterator] !== 'function') {
+    throw wrongType('inputs', 'an iterable or an async iterable', inputs);
+  }
+  return inputs as Iterable<unknown>;
+}
+
 function defaultWorkers(): number {
-  const cores = globalThis.navigator?.hardwareConcurrency ?? 4;
+  const cores = parallelism() ?? globalThis.navigator?.hardwareConcurrency ?? 4;
   return Math.max(1, Math.min(cores - 1, 16));
 }
 
-function rateNumbers(given: unknown): [number, number, number] {
+export function maxInFlightOf(given: unknown): number {
+  return given === Infinity ? -1 : (integer(given, 'maxInFlight', 1, 2 ** 32 - 1) ?? missing('maxInFlight'));
+}
+
+/** What is left out is `pool`'s, or the default. */
+function retryPolicy(given: unknown, pool: RetryPolicy | undefined, own = false): RetryPolicy | undefined {
+  if (given === undefined || given === false) return undefined;
+  if (given === true && pool !== undefined) return pool;
+  const names = ['attempts', 'backoff', 'maxBackoff', 'timeouts', 'panics'];
+  const options: RetryOptions = given === true ? {} : object(given, 'retry', own ? names : [...names, 'budget']);
+  const usual = pool ?? { attempts: 3, backoff: 100, maxBackoff: 10_000, timeouts: false, panics: false };
+  let backoff = between(options.backoff, 'retry.backoff', 0, MAX_BACKOFF);
+  let maxBackoff = between(options.maxBackoff, 'retry.maxBackoff', 0, MAX_BACKOFF);
+  maxBackoff ??= Math.max(usual.maxBackoff, backoff ?? 0);
+  backoff ??= Math.min(usual.backoff, maxBackoff);
+  if (maxBackoff < backoff) throw new RangeError('retry.maxBackoff must not be under retry.backoff');
+  return {
+    attempts: integer(options.attempts, 'retry.attempts', 1, 255) ?? usual.attempts,
+    backoff,
+    maxBackoff,
+    timeouts: flag(options.timeouts, 'retry.timeouts') ?? usual.timeouts,
+    panics: flag(options.panics, 'retry.panics') ?? usual.panics,
+    pools: !own,
+  };
+}
+
+function retryNumbers(retry: RetryPolicy | undefined): number[] {
+  if (retry === undefined) return [0, 0, 0, 0, 0, 0];
+  const { attempts, backoff, maxBackoff, panics, timeouts } = retry;
+  return [1, attempts, backoff * 1000, maxBackoff * 1000, panics ? 1 : 0, timeouts ? 1 : 0];
+}
+
+/** Per cent, and how many are saved up. */
+function budget(retry: PoolOptions['retry']): [number, number] {
+  const given = typeof retry === 'object' ? retry.budget : undefined;
+  if (given === false) return [65_535, 65_535];
+  return [integer(given, 'retry.budget', 1, 1000) ?? 20, 10];
+}
+
+function countsSubmitTimeouts(breaker: PoolOptions['breaker']): number {
+  return typeof breaker === 'object' && flag(breaker.countSubmitTimeouts, 'breaker.countSubmitTimeouts') ? 1 : 0;
+}
+
+export function rateNumbers(given: unknown): [number, number, number] {
   if (given === undefined) return [-1, 0, 0];
   const rate = object(given, 'rateLimit', ['limit', 'interval', 'burst']);
   const most = integer(rate.limit, 'rateLimit.limit', 1, 2 ** 32 - 1) ?? missing('rateLimit.limit');
@@ -190,7 +323,7 @@ function breakerNumbers(given: unknown): number[] {
   if (given === undefined || given === false) return [0, -1, -1, 0, 0, -1, -1, 0, 0, 0, 0];
   const options: BreakerOptions = given === true ? {} : (object(given, 'breaker', [
     'consecutive', 'failureRate', 'slowRate', 'slowCall', 'window', 'minimumCalls', 'pause',
-    'maxPause', 'probes', 'lease',
+    'maxPause', 'probes', 'lease', 'countSubmitTimeouts',
   ]) as BreakerOptions);
   const off = (value: number | false | undefined, otherwise: number, check: () => number | undefined) =>
     value === false ? -1 : (check() ?? otherwise);
@@ -221,12 +354,12 @@ function breakerNumbers(given: unknown): number[] {
   ];
 }
 
-function object(given: unknown, name: string, known: string[]): Record<string, unknown> {
+function object(given: unknown, name: string, known?: string[]): Record<string, unknown> {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
     throw wrongType(name, 'an object', given);
   }
   for (const key of Object.keys(given)) {
-    if (!known.includes(key)) {
+    if (known !== undefined && !known.includes(key)) {
       const path = name === 'options' ? key : `${name}.${key}`;
       throw new TypeError(`there is no option ${JSON.stringify(path)}`);
     }
@@ -248,14 +381,23 @@ function integer(given: unknown, name: string, least: number, most: number): num
   return value;
 }
 
-/** More than no time, and finite. */
-function duration(given: unknown, name: string): number | undefined {
+function between(given: unknown, name: string, least: number, most: number): number | undefined {
   if (given === undefined) return undefined;
   const value = number(given, name);
-  if (!(value > 0 && value <= MAX_DURATION)) {
-    throw new RangeError(`${name} must be over 0 and at most ${MAX_DURATION} ms, not ${value}`);
+  if (!(value >= least && value <= most)) {
+    throw new RangeError(`${name} must be ${least === 0 ? 'at least 0' : 'over 0'} and at most ${most} ms, not ${value}`);
   }
   return value;
+}
+
+function flag(given: unknown, name: string): boolean | undefined {
+  if (given !== undefined && typeof given !== 'boolean') throw wrongType(name, 'true or false', given);
+  return given;
+}
+
+/** More than no time, and finite. */
+function duration(given: unknown, name: string): number | undefined {
+  return between(given, name, Number.MIN_VALUE, MAX_DURATION);
 }
 
 /** A duration that may also be infinite, which is the default. */

@@ -5,6 +5,7 @@ import type { Context } from './context.ts';
 import { describe, type ErrorData } from './errors.ts';
 import type { Handler } from './handlers.ts';
 import { Kind, Outcome } from './record.ts';
+import { marksOf } from './retry.ts';
 import { Solo } from './solo.ts';
 import { DataError, decode, encode, isThenable, kindOf, utf8 } from './value.ts';
 
@@ -17,6 +18,8 @@ export interface Order {
   attempt: number;
   /** How many ms are left to it. */
   remaining: number;
+  /** Whether nobody but the handler itself ends the attempt after that. */
+  lenient: boolean;
 }
 
 /** How it ended: an `Outcome`, and its result or its error. */
@@ -24,21 +27,43 @@ export interface Answer {
   outcome: number;
   kind: number;
   bytes: Uint8Array<ArrayBuffer>;
+  /** What its error says about itself. */
+  marks: number;
 }
 
 /** The context of a job without a record. */
 export class OrderContext implements Context {
-  cancelled = false;
+  /** Nobody waits for it any more. */
+  stopped = false;
+  /** Somebody wants to hear of its progress. */
+  watched: boolean;
   readonly attempt: number;
   readonly #deadline: number;
+  readonly #lenient: boolean;
+  readonly #report: (done: number, total: number) => void;
 
-  constructor({ attempt, remaining }: Order) {
+  constructor(
+    { attempt, remaining, lenient }: Order,
+    watched: boolean,
+    report: (done: number, total: number) => void,
+  ) {
     this.attempt = attempt;
+    this.watched = watched;
     this.#deadline = performance.now() + remaining;
+    this.#lenient = lenient;
+    this.#report = report;
+  }
+
+  get cancelled(): boolean {
+    return this.stopped || (this.#lenient && this.remaining === 0);
   }
 
   get remaining(): number {
     return Math.max(0, this.#deadline - performance.now());
+  }
+
+  progress(done: number, total: number): void {
+    if (this.watched) this.#report(+done, +total);
   }
 }
 
@@ -53,9 +78,9 @@ export class Performer {
   }
 
   /** Rejects only when a built-in handler trapped; the wasm instance is then lost. */
-  async perform(order: Order, context: Context): Promise<Answer> {
+  async perform(order: Order, context: OrderContext): Promise<Answer> {
     const handler = this.#handlers[order.handler - this.#solo.handlers];
-    if (handler === undefined) return this.#solo.perform(order);
+    if (handler === undefined) return this.#solo.perform(order, context);
     let output: unknown;
     try {
       output = handler(decode(order.kind, order.bytes), context);
@@ -64,7 +89,7 @@ export class Performer {
       return errorAnswer(Outcome.ERROR, describe(error));
     }
     try {
-      return { outcome: Outcome.COMPLETED, kind: kindOf(output), bytes: bytesOf(output) };
+      return { outcome: Outcome.COMPLETED, kind: kindOf(output), bytes: bytesOf(output), marks: 0 };
     } catch (error) {
       return errorAnswer(Outcome.BAD_OUTPUT, describe(error));
     }
@@ -72,11 +97,11 @@ export class Performer {
 }
 
 /** The end of a job that was settled before anybody had it: nobody reads it. */
-export const UNWANTED: Answer = { outcome: Outcome.CANCELLED, kind: Kind.NONE, bytes: new Uint8Array(0) };
+export const UNWANTED: Answer = { outcome: Outcome.CANCELLED, kind: Kind.NONE, bytes: new Uint8Array(0), marks: 0 };
 
 /** The end of a job that has no result. */
 export function errorAnswer(outcome: number, error: ErrorData): Answer {
-  return { outcome, kind: Kind.JSON, bytes: utf8(JSON.stringify(error)) };
+  return { outcome, kind: Kind.JSON, bytes: utf8(JSON.stringify(error)), marks: marksOf(error) };
 }
 
 /** A result's bytes, in a buffer of their own that may be transferred. */

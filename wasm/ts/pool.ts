@@ -8,15 +8,20 @@ import { PoolError } from './errors.ts';
 import { acquire } from './instance.ts';
 import { Job, Task } from './job.ts';
 import { chooseMode, type Mode } from './mode.ts';
-import { bufferSize, closeSettings, forMode, jobName, jobSettings, poolSettings } from './options.ts';
+import { map } from './map.ts';
+import {
+  backlogSize, bufferSize, closeSettings, forMode, iterable, jobName, jobSettings, mapSettings, maxInFlightOf,
+  poolSettings, rateNumbers, workerRange, type JobSettings,
+} from './options.ts';
+import { makeBreaker } from './breaker.ts';
+import { expose } from './prometheus.ts';
 import { format } from './report.ts';
 import { Results } from './results.ts';
 import { collect } from './stats.ts';
 import type {
-  Breaker, BreakerState, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName, Output,
-  PoolEventMap, PoolOptions, PoolStats, Refusal, RunOptions, TryOptions,
+  Breaker, BreakerState, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName, MapOptions, Output,
+  PoolEventMap, PoolOptions, PoolStats, RateLimit, Refusal, RunOptions, TryOptions, WorkerRange,
 } from './types.ts';
-import * as glue from './wasm.js';
 
 /** The arguments after a job's name; the input may be left out where it may be undefined. */
 export type RunArguments<H, K extends keyof H, O> = undefined extends Input<H, K>
@@ -39,6 +44,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   readonly reason: string;
   /** The circuit breaker. */
   readonly breaker: Breaker;
+  /** The rate limit. */
+  readonly rateLimit: RateLimit;
   readonly #engine: Engine;
   readonly #heard = new Set<string>();
   #closing: Promise<CloseReport> | undefined;
@@ -57,7 +64,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     const settings = forMode(given, chooseMode(given.mode));
     const engine = new Engine(await acquire(settings.wasmUrl), settings);
     await engine.start();
-    return new Pool<BuiltIns & H>(engine);
+    return make<BuiltIns & H>(engine);
   }
 
   /** @internal */
@@ -73,7 +80,19 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     engine.afterBatch = () => {
       if (this.#heard.has('breakerchange')) this.#lookAtBreaker();
     };
-    this.breaker = this.#makeBreaker();
+    this.breaker = makeBreaker(engine, () => this.stats().breaker.state);
+    this.rateLimit = {
+      get limit() {
+        return engine.gates.rate[0];
+      },
+      get interval() {
+        return engine.gates.rate[1] / 1000;
+      },
+      get burst() {
+        return engine.gates.rate[2];
+      },
+      set: (options) => engine.setRate(rateNumbers(options === false ? undefined : options)),
+    };
   }
 
   /**
@@ -82,14 +101,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
    */
   run<K extends JobName<H>>(job: K, ...rest: RunArguments<H, K, RunOptions>): Job<Output<H, K>>;
   run(job: string, input?: unknown, options?: RunOptions): Job<unknown> {
-    const engine = this.#engine;
     const name = jobName(job);
-    const settings = options === undefined ? undefined : jobSettings(options, engine.settings, true);
-    const task = engine.admission.task(name);
-    const promise = new Job<unknown>(task);
-    const refused = engine.admission.admit(task, input, settings);
-    if (refused !== undefined) engine.admission.refuse(task, refused.error);
-    return promise;
+    return this.#run(name, input, options === undefined ? undefined : jobSettings(options, this.#engine.settings, true));
   }
 
   /** Runs a job if it can be accepted now; else says why not. Never waits for room. */
@@ -119,6 +132,24 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   }
 
   /**
+   * Runs a job for each input, and gives their results: in the order of the inputs, or, with `ordered: false`, as they
+   * end. Reads at most `concurrency` inputs ahead of the results that were taken, and waits where the pool is full or
+   * its rate limit is reached. The first error of a job, of `inputs` or of `signal` ends the iteration; that, or leaving
+   * the loop, cancels the jobs under way and closes `inputs`.
+   */
+  map<K extends JobName<H>>(
+    job: K,
+    inputs: Iterable<Input<H, K>> | AsyncIterable<Input<H, K>>,
+    options?: MapOptions,
+  ): AsyncGenerator<Output<H, K>, void, undefined>;
+  map(job: string, inputs: Iterable<unknown> | AsyncIterable<unknown>, options?: MapOptions): AsyncGenerator<unknown, void, undefined> {
+    const engine = this.#engine;
+    const name = jobName(job);
+    const { job: settings, ...own } = mapSettings(options, engine.settings);
+    return map((input) => this.#run(name, input, settings), iterable(inputs), own);
+  }
+
+  /**
    * Every job's result, from this call on, in the order in which they end; ends when the pool is
    * closed. Holds `buffer` results (1024) for a slow reader, then drops the oldest and counts them
    * in `missed`.
@@ -140,9 +171,24 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     this.#setPaused(false);
   }
 
+  /**
+   * Changes the number of workers, or, with a range, between which numbers the pool changes it itself. Jobs go on: a
+   * worker that is too many leaves when its job has ended. Resolves when there are as many as the last call asks for;
+   * rejects when one could not be started, and when the pool is closed first. Inline, there is always one.
+   */
+  resize(workers: number | WorkerRange): Promise<void> {
+    const engine = this.#engine;
+    return engine.staff.resize(workerRange(workers, engine.settings));
+  }
+
   /** Resolves when no job is waiting, queued or running. */
   idle(): Promise<void> {
     return this.#engine.settlement.idle();
+  }
+
+  /** Resolves when fewer than `size` jobs wait, for room or in the queue. */
+  sizeBelow(size: number): Promise<void> {
+    return this.#engine.backlog.below(backlogSize(size));
   }
 
   /** The metrics at this moment; those at the end, once the pool is closed. */
@@ -157,6 +203,20 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   /** The metrics as a table for people. */
   report(): string {
     return format(this.stats());
+  }
+
+  /** The metrics in Prometheus' text format, for a page or a server to pass on. */
+  prometheus(): string {
+    return expose(this.stats());
+  }
+
+  /** Most jobs that are accepted and not settled; `Infinity` is no limit. May be set at any time. */
+  get maxInFlight(): number {
+    return this.#engine.gates.maxInFlight;
+  }
+
+  set maxInFlight(most: number) {
+    this.#engine.setMaxInFlight(maxInFlightOf(most));
   }
 
   /** Closes the pool: nothing is accepted any more. A second call returns the first one's promise. */
@@ -200,6 +260,15 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     super.removeEventListener(type, listener, options);
   }
 
+  #run(name: string, input: unknown, settings: JobSettings | undefined): Job<unknown> {
+    const { admission } = this.#engine;
+    const task = admission.task(name);
+    const promise = new Job<unknown>(task);
+    const refused = admission.admit(task, input, settings);
+    if (refused !== undefined) admission.refuse(task, refused.error);
+    return promise;
+  }
+
   #collect(): PoolStats {
     return collect(this.#engine);
   }
@@ -210,24 +279,6 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     engine.setPaused(paused);
   }
 
-  #makeBreaker(): Breaker {
-    const stats = () => this.stats();
-    const change = (action: (pool: number) => void) => {
-      const engine = this.#engine;
-      if (!engine.settings.hasBreaker) throw new TypeError('this pool was made without a breaker');
-      if (engine.pool < 0 || engine.instance.broken) return;
-      action(engine.pool);
-      engine.afterBatch();
-    };
-    return {
-      get state() {
-        return stats().breaker.state;
-      },
-      trip: () => change(glue.breaker_trip),
-      reset: () => change(glue.breaker_reset),
-    };
-  }
-
   #lookAtBreaker(): void {
     if (this.#engine.pool < 0 || this.#engine.instance.broken) return;
     const from = this.#breakerState;
@@ -236,6 +287,11 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     this.#breakerState = to;
     this.dispatchEvent(new CustomEvent('breakerchange', { detail: { from, to } }));
   }
+}
+
+/** Not in the class: one that names itself gets another name from the bundler. */
+function make<H extends Handlers>(engine: Engine): Pool<H> {
+  return new Pool<H>(engine);
 }
 
 function refusal({ error }: Refusing, task: Task): Refusal {

@@ -7,12 +7,13 @@ export const Layout = {
   TOKENS: 2,
   COMPLETIONS: 3,
   DOORBELL: 4,
-  HALT: 5,
+  GENERATION: 5,
   WORKERS: 6,
   WORKER_STRIDE: 7,
   BUILT_INS: 8,
   INLINE_OFFSET: 9,
   INLINE_BYTES: 10,
+  DELAYED: 11,
 } as const;
 
 /** Offsets in 32-bit words. */
@@ -29,11 +30,13 @@ export const ATTEMPT = 8;
 export const INPUT_LEN = 9;
 export const KIND = 16;
 export const INPUT = 17;
-export const PRIORITY = 18;
+/** `termsOf` in retry.ts. */
+export const TERMS = 18;
 export const HANDLER = 19;
 export const CANCELLED = 32;
 
-/** Offsets in 64-bit floats. */
+/** Offsets in 64-bit floats. The backoffs of a retry policy of its own go into WAIT and RUN, and the time before which
+ * a job from before a reset must not start into STARTED. */
 export const WAIT = 5;
 export const RUN = 6;
 export const TOTAL = 7;
@@ -72,4 +75,4 @@ export const Outcome = {
 export const Refused = { FULL: 1, CLOSED: 2, RATE: 3, BREAKER: 4, IN_FLIGHT: 5 } as const;
 
 /** Offsets in a worker's entry, in 32-bit words. */
-export const WorkerEntry = { TOKEN: 0, STARTED: 1, DONE: 2, ACTIVITY: 3 } as const;
+export const WorkerEntry = { TOKEN: 0, STARTED: 1, DONE: 2, ACTIVITY: 3, PROGRESS: 4 } as const;

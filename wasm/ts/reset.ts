@@ -6,13 +6,22 @@ import type { Culprit, Verdict } from './instance.ts';
 import type { Task } from './job.ts';
 import * as R from './record.ts';
 import { Kind, Phase } from './record.ts';
+import { hasPolicy, hasRetries } from './retry.ts';
 
 /** What is saved from the old memory. */
 export interface Evacuated {
-  carried: Task[];
-  /** What became of each job that ran. */
-  lost: Verdict[];
+  /** How many queued jobs were saved. */
+  carried: number;
+  /** The jobs that ran. */
+  lost: Lost[];
   ledger: Uint8Array;
+}
+
+/** A job that ran. */
+export interface Lost {
+  verdict: Verdict;
+  /** Undefined once it has failed; else it may be tried again. */
+  task: Task | undefined;
 }
 
 /** Settles what is done and what is lost, and keeps what was only queued. Calls no export. */
@@ -22,11 +31,7 @@ export function evacuate(engine: Engine, reason: string, culprits: readonly Culp
   const memory = instance.bytes(0);
   executor.drainAll();
   const carried: Task[] = [];
-  tasks.forEach((task, token) => {
-    if (task === undefined) return;
-    const record = table.recordOf(token);
-    // A worker that takes the job at this moment loses it here, or we lose it to the worker.
-    if (Atomics.compareExchange(i32, record + R.PHASE, Phase.QUEUED, Phase.CARRIED) !== Phase.QUEUED) return;
+  const save = (task: Task, token: number, record: number) => {
     const floats = record >> 1;
     const ms = (offset: number) => f64[floats + offset]! / 1000;
     const length = i32[record + R.INPUT_LEN]! >>> 0;
@@ -39,28 +44,46 @@ export function evacuate(engine: Engine, reason: string, culprits: readonly Culp
     extra.loaded = undefined;
     extra.adopted = f64[floats + R.SUBMITTED]!;
     extra.settings = {
-      ...extra.settings, priority: i32[record + R.PRIORITY]!, timeout: ms(R.RUN_TIMEOUT),
+      ...extra.settings, terms: i32[record + R.TERMS]!, timeout: ms(R.RUN_TIMEOUT),
       queueTimeout: ms(R.QUEUE_TIMEOUT), totalTimeout: ms(R.TOTAL_TIMEOUT),
     };
     table.part(task, token);
     carried.push(task);
+  };
+  tasks.forEach((task, token) => {
+    if (task === undefined) return;
+    const record = table.recordOf(token);
+    // A worker that takes the job at this moment loses it here, or we lose it to the worker.
+    if (Atomics.compareExchange(i32, record + R.PHASE, Phase.QUEUED, Phase.CARRIED) !== Phase.QUEUED) return;
+    save(task, token, record);
+    task.extra!.attempts = hasPolicy(i32[record + R.TERMS]!) ? i32[record + R.ATTEMPT]! : 0;
   });
+  const queued = carried.length;
   // Whoever was between its end and the list has pushed by now, or never will.
   executor.drainAll();
-  const lost: Verdict[] = [];
+  const lost: Lost[] = [];
   tasks.forEach((task, token) => {
     if (task === undefined) return;
     const verdict: Verdict =
       culprits.find((culprit) => culprit.engine === engine && culprit.token === token)?.verdict ?? 'ERR_WORKER_CRASHED';
-    lost.push(verdict);
+    const record = table.recordOf(token);
     task.attempt = Math.max(task.attempt, 1);
+    if (hasRetries(i32[record + R.TERMS]!)) {
+      task.attempt = Math.max(task.attempt, i32[record + R.ATTEMPT]!);
+      lost.push({ verdict, task });
+      save(task, token, record);
+      task.extra!.attempts = task.attempt;
+      return;
+    }
+    lost.push({ verdict, task: undefined });
     table.part(task, token);
     task.state = 'failed';
     settlement.finish(task, false, lostJob(task, verdict, reason));
   });
   admission.saveLoaded();
+  admission.carry(carried.sort((a, b) => a.id - b.id));
   executor.terminate();
-  return { carried: carried.sort((a, b) => a.id - b.id), lost, ledger: table.ledger.slice() };
+  return { carried: queued, lost, ledger: table.ledger.slice() };
 }
 
 /** What `note_lost` takes. */

@@ -5,8 +5,8 @@ import type { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
 import { badData, failure, stateAfter } from './failures.ts';
 import { isOver, resultOf, type Task } from './job.ts';
-import { LARGE } from './loader.ts';
-import { nextTask, SLICE } from './macrotask.ts';
+import { copyOut, LARGE } from './loader.ts';
+import { release } from './node.ts';
 import * as R from './record.ts';
 import { Kind, Outcome } from './record.ts';
 import { decode } from './value.ts';
@@ -123,16 +123,7 @@ export class Settlement {
     // It has ended, though nobody knows yet: a cancellation comes too late.
     task.state = 'completed';
     try {
-      const copy = new Uint8Array(length);
-      let end = performance.now() + SLICE;
-      for (let from = 0; from < length; from += LARGE) {
-        if (performance.now() > end) {
-          await nextTask();
-          end = performance.now() + SLICE;
-        }
-        copy.set(memory.subarray(address + from, address + Math.min(from + LARGE, length)), from);
-      }
-      this.finish(task, true, decode(kind, copy));
+      this.finish(task, true, decode(kind, await copyOut(memory, address, length)));
     } catch (error) {
       task.state = 'failed';
       this.finish(task, false, badData(task, error, 'result'));
@@ -147,6 +138,7 @@ export class Settlement {
   finish(task: Task, ok: boolean, value: unknown): void {
     const engine = this.#engine;
     if (task.extra !== undefined) engine.admission.dropExtra(task);
+    if (engine.watches.size > 0) engine.unwatch(task);
     const { resolve, reject } = task;
     task.resolve = task.reject = undefined;
     if (ok) resolve?.(value);
@@ -161,6 +153,7 @@ export class Settlement {
   }
 
   #becameIdle(): void {
+    release();
     if (this.#engine.listening) this.#engine.emit('drain', () => undefined);
     for (const idler of this.#idlers.splice(0)) idler();
   }

@@ -1,6 +1,6 @@
 // Solo: runs built-in jobs on this thread's wasm instance, one at a time, by one record of its own.
 
-import type { Answer, Order } from './perform.ts';
+import type { Answer, Order, OrderContext } from './perform.ts';
 import { errorAnswer } from './perform.ts';
 import * as R from './record.ts';
 import { Outcome } from './record.ts';
@@ -17,7 +17,7 @@ export class Solo {
   }
 
   /** Throws when the handler traps. */
-  perform({ handler, kind, bytes, attempt, remaining }: Order): Answer {
+  perform({ handler, kind, bytes, attempt, remaining, lenient }: Order, context: OrderContext): Answer {
     const { length } = bytes;
     // Without arguments: the present exports, which a reset of the page replaces.
     const { memory } = glue.initSync();
@@ -32,7 +32,8 @@ export class Solo {
     before[record + R.KIND] = kind;
     before[record + R.INPUT] = address;
     before[record + R.INPUT_LEN] = length;
-    glue.solo_run(remaining * 1000, attempt, this.#mayBlock);
+    const report = context.watched ? (done: number, total: number) => context.progress(done, total) : undefined;
+    const marks = glue.solo_run(remaining * 1000, attempt, lenient, this.#mayBlock, report);
     // The memory may have grown.
     const i32 = new Int32Array(memory.buffer);
     const output = i32[record + R.OUTPUT]! >>> 0;
@@ -40,6 +41,7 @@ export class Solo {
       outcome: i32[record + R.OUTCOME]!,
       kind: i32[record + R.OUTPUT_KIND]!,
       bytes: new Uint8Array(memory.buffer).slice(output, output + (i32[record + R.OUTPUT_LEN]! >>> 0)) as Uint8Array<ArrayBuffer>,
+      marks,
     };
     glue.solo_clear();
     if (length > 0) glue.free(address, length);

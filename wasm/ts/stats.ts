@@ -4,7 +4,7 @@ import type { Engine } from './engine.ts';
 import type { BreakerState, PoolStats } from './types.ts';
 
 /** By the numbers of the core's `breaker::State`. */
-const STATES: readonly BreakerState[] = ['closed', 'open', 'half-open', 'forced-open', 'disabled'];
+export const BREAKER_STATES: readonly BreakerState[] = ['closed', 'open', 'half-open', 'forced-open', 'disabled'];
 
 /** The metrics of an open pool. */
 export function collect(engine: Engine): PoolStats {
@@ -15,17 +15,17 @@ export function collect(engine: Engine): PoolStats {
   const waiting = engine.admission.waiting;
   stats['submitted'] = stats['submitted']! + waiting;
   return {
-    limit: settings.workers * settings.concurrency,
+    limit: engine.executor.count * settings.concurrency,
     capacity: settings.capacity,
     ...stats,
     ...times,
     mode: settings.mode,
     waiting,
     activeWorkers: workers.filter((worker) => worker.state === 'busy').length,
-    utilization: workers.filter((worker) => worker.state === 'busy').length / workers.length,
+    utilization: workers.filter((worker) => worker.state === 'busy').length / Math.max(workers.length, 1),
     memoryBytes: instance.memory.buffer.byteLength,
     bufferBytes: instance.held,
-    breaker: { ...breaker, state: settings.hasBreaker ? STATES[breaker['state']!]! : 'disabled' },
+    breaker: { ...breaker, state: settings.hasBreaker ? BREAKER_STATES[breaker['state']!]! : 'disabled' },
     workers,
   } as unknown as PoolStats;
 }

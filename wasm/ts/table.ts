@@ -18,7 +18,9 @@ export class Table {
   readonly stride: number;
   readonly completions: number;
   readonly doorbell: number;
-  readonly halt: number;
+  /** The list of jobs that have to wait. */
+  readonly delayed: number;
+  readonly generation: number;
   readonly workers: number;
   readonly workerStride: number;
   /** What outlives the memory. */
@@ -45,7 +47,8 @@ export class Table {
     this.stride = layout[Layout.STRIDE]! >>> 2;
     this.completions = layout[Layout.COMPLETIONS]! >>> 2;
     this.doorbell = layout[Layout.DOORBELL]! >>> 2;
-    this.halt = layout[Layout.HALT]! >>> 2;
+    this.delayed = layout[Layout.DELAYED]! >>> 2;
+    this.generation = layout[Layout.GENERATION]! >>> 2;
     this.workers = layout[Layout.WORKERS]! >>> 2;
     this.workerStride = layout[Layout.WORKER_STRIDE]! >>> 2;
     this.ledger = new Uint8Array(buffer, address, length);

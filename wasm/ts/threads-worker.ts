@@ -7,24 +7,29 @@ import type { Handler } from './handlers.ts';
 import { say, type Shared } from './messages.ts';
 import * as R from './record.ts';
 import { Layout, Outcome } from './record.ts';
+import { writeProgress } from './progress.ts';
+import { hasRetries, marksOf } from './retry.ts';
 import { DataError, decode, encode, isThenable, kindOf, utf8, writeAscii } from './value.ts';
 import * as glue from './wasm.js';
 
 export function enterThreads(
-  { memory, receiver, pool, origin }: Shared,
+  { memory, pool, origin }: Shared,
   worker: number,
   handlers: ReadonlyMap<string, Handler>,
   exports: glue.Exports,
 ): void {
-  const call = caller(memory, pool, origin, [...handlers.values()]);
+  const call = caller(memory, pool, worker, origin, [...handlers.values()]);
   say({ weirpool: 'ready', worker, handlers: [...handlers.keys()] });
   try {
-    glue.worker_enter(receiver, pool, worker, origin, call);
+    exports.worker_enter(pool, worker, origin, call);
     // Frees this thread's stack: nothing may run on it afterwards.
     exports.__wbindgen_thread_destroy();
     say({ weirpool: 'exit', worker });
   } catch (error) {
-    say({ weirpool: 'trap', worker, message: String(error) });
+    // Once the module is terminated, any worker that calls an import traps too: the culprit is who terminated it.
+    const terminated = new Int32Array(memory.buffer, exports.__instance_terminated.value, 1);
+    const first = Atomics.compareExchange(terminated, 0, 0, 1) === 0;
+    say({ weirpool: first ? 'trap' : 'felled', worker, message: String(error) });
   }
 }
 
@@ -32,6 +37,7 @@ export function enterThreads(
 function caller(
   memory: WebAssembly.Memory,
   pool: number,
+  worker: number,
   origin: number,
   table: readonly Handler[],
 ): (handler: number, token: number) => number {
@@ -40,6 +46,7 @@ function caller(
   const f64 = new Float64Array(memory.buffer);
   const records = layout[Layout.RECORDS]! >>> 2;
   const stride = layout[Layout.STRIDE]! >>> 2;
+  const entry = (layout[Layout.WORKERS]! + worker * layout[Layout.WORKER_STRIDE]!) >>> 2;
   const builtIns = layout[Layout.BUILT_INS]!;
   const inlineOffset = layout[Layout.INLINE_OFFSET]!;
   const inlineBytes = layout[Layout.INLINE_BYTES]!;
@@ -49,19 +56,22 @@ function caller(
     if (end > u8.length) u8 = new Uint8Array(memory.buffer);
     return u8;
   };
+  const report = (done: number, total: number) => writeProgress(i32, entry, done, total);
   const now = () => (performance.timeOrigin - origin + performance.now()) * 1000;
 
   const write = (record: number, value: unknown): void => {
     const data = encode(value);
     i32[record + R.OUTPUT_KIND] = kindOf(value);
     i32[record + R.OUTPUT_CAPACITY] = 0;
+    // Another attempt may need the input, which may lie there.
+    const room = hasRetries(i32[record + R.TERMS]!) ? 0 : inlineBytes;
     const inline = record * 4 + inlineOffset;
     i32[record + R.OUTPUT] = inline;
     if (data === undefined) {
       i32[record + R.OUTPUT_LEN] = 0;
       return;
     }
-    if (typeof data === 'string' && data.length <= inlineBytes && writeAscii(u8, inline, data)) {
+    if (typeof data === 'string' && data.length <= room && writeAscii(u8, inline, data)) {
       i32[record + R.OUTPUT_LEN] = data.length;
       return;
     }
@@ -71,7 +81,7 @@ function caller(
     const output = typeof data === 'string' ? utf8(data) : data;
     const { length } = output;
     let address = inline;
-    if (length > inlineBytes) {
+    if (length > room) {
       address = glue.alloc(length) >>> 0;
       if (address === 0) throw new DataError(`its ${length} bytes do not fit into memory`);
       i32[record + R.OUTPUT_CAPACITY] = length;
@@ -81,6 +91,7 @@ function caller(
     i32[record + R.OUTPUT_LEN] = length;
   };
 
+  /** What `call_javascript` (wasm/src/threads.rs) takes for a failure: 1 + the error's marks. */
   const fail = (record: number, outcome: number, error: ErrorData): number => {
     i32[record + R.OUTCOME] = outcome;
     try {
@@ -89,7 +100,7 @@ function caller(
       // Too large, most likely: its message will do.
       write(record, { name: 'Error', message: (error.message ?? '').slice(0, 1000) });
     }
-    return outcome;
+    return 1 + marksOf(error);
   };
 
   return (handler, token) => {
@@ -102,19 +113,20 @@ function caller(
         i32[record + R.KIND]!,
         bytes(address + length).slice(address, address + length) as Uint8Array<ArrayBuffer>,
       );
-      const output = table[handler - builtIns]!(input, new RecordContext(i32, f64, record, now));
+      const output = table[handler - builtIns]!(input, new RecordContext(i32, f64, record, now, report));
       if (isThenable(output)) {
         ignore(output);
         return fail(record, Outcome.ERROR, {
           name: 'TypeError',
           message: 'the handler returned a promise; in threads mode handlers are synchronous',
           code: 'ERR_UNSUPPORTED',
+          retryable: false,
         });
       }
       try {
         write(record, output);
       } catch (error) {
-        return fail(record, Outcome.BAD_OUTPUT, describeError(error));
+        return fail(record, Outcome.BAD_OUTPUT, { ...describeError(error), retryable: false });
       }
       i32[record + R.OUTCOME] = Outcome.COMPLETED;
       return 0;

@@ -70,12 +70,14 @@ export interface RunOptions {
   priority?: PriorityName;
   /** Cancels the job; its promise then rejects with `signal.reason`. */
   signal?: AbortSignal;
-  /** Longest time of running. */
+  /** Longest time of running, of each attempt. */
   timeout?: number;
-  /** Longest time in the queue. */
+  /** Longest time in the queue, before the first attempt. */
   queueTimeout?: number;
   /** Longest time from the call to the result. */
   totalTimeout?: number;
+  /** Whether and how it is tried again: the pool's setting unless given. What is left out is the pool's, too. */
+  retry?: Omit<RetryOptions, 'budget'> | boolean;
   /** What to do when there is no room: the pool's setting unless given. */
   whenFull?: 'reject' | 'wait';
   /** Longest time until the job is accepted: waiting for room and reading its input. */
@@ -84,6 +86,35 @@ export interface RunOptions {
 
 /** How a job is run that never waits for room. */
 export type TryOptions = Omit<RunOptions, 'whenFull' | 'submitTimeout'>;
+
+/** How failed jobs are tried again. */
+export interface RetryOptions {
+  /** Most attempts in all: 3; at most 255. */
+  attempts?: number;
+  /** The pause after the first attempt, which doubles each time: 100 ms. Half of each pause is random. */
+  backoff?: number;
+  /** The longest pause: 10 s; at most an hour. */
+  maxBackoff?: number;
+  /** Also after the run time-out, which then only takes effect when the handler has returned or is killed. */
+  timeouts?: boolean;
+  /** Also after a panic or trap of a built-in job. */
+  panics?: boolean;
+  /**
+   * For the whole pool: how many retries a hundred completed jobs pay for, 20; ten are saved up at the beginning.
+   * `false`: as many as there are failures.
+   */
+  budget?: number | false;
+}
+
+/** How `map` runs its jobs. */
+export interface MapOptions extends Omit<RunOptions, 'whenFull'> {
+  /** Whether results come in the order of their inputs, not as they end: `true`. */
+  ordered?: boolean;
+  /** The most inputs that are read and whose results are not taken: twice as many as can run at once. */
+  concurrency?: number;
+  /** Ends the iteration, which then rejects with `signal.reason`. */
+  signal?: AbortSignal;
+}
 
 /** When the breaker opens and closes; `false` turns a condition off. */
 export interface BreakerOptions {
@@ -106,14 +137,25 @@ export interface BreakerOptions {
   probes?: number;
   /** How long a probe may take before its place is given to another: 30 s. */
   lease?: number;
+  /** Whether a job that waited for room for too long counts as a failure: no. */
+  countSubmitTimeouts?: boolean;
+}
+
+/** A pool that grows while jobs wait and every worker is busy, and shrinks while workers are idle. */
+export interface WorkerRange {
+  /** It starts with so many. */
+  min: number;
+  max: number;
+  /** A worker that has had no job for so long is let go: 30 s; it may be a quarter longer. */
+  idleTimeout?: number;
 }
 
 /** How a pool is made. */
 export interface PoolOptions {
   /** Where jobs run: `'auto'`, the best that the page allows, unless given. */
   mode?: Mode | 'auto';
-  /** How many workers: `max(1, min(hardwareConcurrency − 1, 16))`; at most 64. */
-  workers?: number;
+  /** How many workers: `max(1, min(hardwareConcurrency − 1, 16))`; at most 64. With a range, as many as there is work for. */
+  workers?: number | WorkerRange;
   /** How many jobs an isolated worker runs at once, for asynchronous handlers: 1; at most 64. */
   concurrency?: number;
   queue?: {
@@ -125,13 +167,19 @@ export interface PoolOptions {
     maxWaiting?: number;
     /** After how long a queued job moves up one priority: 1000 ms; `false`: strict priority. */
     ageing?: number | false;
+    /** What goes first within a priority: `'fifo'`, or the earliest deadline by `totalTimeout`. */
+    order?: 'fifo' | 'deadline';
+    /** How far deadlines count, in ms: 60 s, at most three days. No job is put off for longer than that. */
+    horizon?: number;
   };
   /** How many jobs may be accepted and not yet settled. */
   maxInFlight?: number;
   /** At most `limit` jobs in `interval` ms are accepted, up to 10 million a second. */
-  rateLimit?: { limit: number; interval: number; burst?: number };
+  rateLimit?: RateLimitOptions;
   /** Refuses jobs while they mostly fail: off unless given. */
   breaker?: BreakerOptions | boolean;
+  /** Tries failed jobs again: off unless given. */
+  retry?: RetryOptions | boolean;
   /** Longest time of running, for all jobs. */
   timeout?: number;
   /** Longest time in the queue, for all jobs. */
@@ -159,9 +207,16 @@ export interface PoolOptions {
   startupTimeout?: number;
 }
 
-/** Where a job stands. */
+/** At most `limit` jobs in `interval` ms, `burst` (`limit` unless given) of them at once. */
+export interface RateLimitOptions {
+  limit: number;
+  interval: number;
+  burst?: number;
+}
+
+/** Where a job stands; `'delayed'`: it waits for its next attempt, or for the breaker. */
 export type JobState =
-  | 'waiting' | 'queued' | 'running' | 'completed' | 'failed' | 'timed-out' | 'cancelled' | 'refused';
+  | 'waiting' | 'queued' | 'delayed' | 'running' | 'completed' | 'failed' | 'timed-out' | 'cancelled' | 'refused';
 
 /** How long a settled job took, in ms. */
 export interface Timing {
@@ -218,13 +273,44 @@ export interface CloseReport {
 
 export type BreakerState = 'closed' | 'open' | 'half-open' | 'forced-open' | 'disabled';
 
+/** Why a breaker changed its state. */
+export type BreakerCause =
+  | 'consecutive' | 'failure-rate' | 'slow-rate' | 'probe-failed' | 'pause-over' | 'lease-over' | 'probes-succeeded'
+  | 'tripped' | 'reset' | 'disabled';
+
+/** One change of a breaker's state. */
+export interface BreakerChange {
+  /** When, in ms on the clock of `performance.now()`. */
+  readonly at: number;
+  readonly from: BreakerState;
+  readonly to: BreakerState;
+  readonly cause: BreakerCause;
+  /** The number of the change. */
+  readonly generation: number;
+}
+
+/** The rate limit of a pool. */
+export interface RateLimit {
+  /** `Infinity` when there is no limit; the others are 0 then. */
+  readonly limit: number;
+  /** In ms. */
+  readonly interval: number;
+  readonly burst: number;
+  /** Changes it, or ends it by `false`. What was used before still counts. */
+  set(options: RateLimitOptions | false): void;
+}
+
 /** The pool's breaker. */
 export interface Breaker {
   readonly state: BreakerState;
+  /** The last eight changes of its state, oldest first. */
+  readonly log: readonly BreakerChange[];
   /** Opens it until `reset`. */
   trip(): void;
   /** Closes it and forgets what it counted. */
   reset(): void;
+  /** Lets everything pass and counts nothing until `reset`. */
+  disable(): void;
 }
 
 export interface WorkerStats {
@@ -264,12 +350,14 @@ export interface PoolStats {
   readonly failed: number;
   readonly timedOut: number;
   readonly cancelled: number;
+  readonly retried: number;
   readonly panicked: number;
   readonly stale: number;
   readonly workerCrashes: number;
   readonly resets: number;
   readonly waiting: number;
   readonly queued: number;
+  readonly delayed: number;
   readonly running: number;
   readonly abandoned: number;
   readonly activeWorkers: number;
@@ -287,6 +375,7 @@ export interface PoolStats {
     readonly failureRate: number;
     readonly slowRate: number;
     readonly opened: number;
+    readonly stale: number;
     readonly retryAfter: number;
   };
   readonly workers: readonly WorkerStats[];
@@ -297,6 +386,9 @@ export interface PoolEventMap {
   jobqueued: CustomEvent<{ id: number; job: string }>;
   jobstart: CustomEvent<{ id: number; job: string; worker: number }>;
   jobend: CustomEvent<JobResult>;
+  /** An attempt failed; the next one may begin at `at`, in ms on the clock of `performance.now()`. None comes once the job
+   * has ended. */
+  jobretry: CustomEvent<{ id: number; job: string; attempt: number; error: PoolError; at: number }>;
   refused: CustomEvent<{ id: number; job: string; error: unknown }>;
   breakerchange: CustomEvent<{ from: BreakerState; to: BreakerState }>;
   workerstart: CustomEvent<{ worker: number }>;

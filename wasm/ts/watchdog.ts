@@ -9,6 +9,8 @@ export class Watchdog {
   /** The shortest limit of any job since the pool was last idle, in ms. */
   #period = Infinity;
   #timer: ReturnType<typeof setTimeout> | undefined;
+  /** When the timer fires, in ms on the page's clock. */
+  #due = Infinity;
 
   /** `look` does what is due and returns in how many ms there is something known to do. */
   constructor(look: () => number, busy: () => boolean) {
@@ -30,6 +32,11 @@ export class Watchdog {
     }
   }
 
+  /** There is something to do in `ms`. */
+  by(ms: number): void {
+    if (this.#timer === undefined || performance.now() + ms < this.#due) this.#arm(ms);
+  }
+
   stop(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
@@ -38,7 +45,9 @@ export class Watchdog {
 
   #arm(ms: number): void {
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => this.#fire(), Math.min(Math.max(Math.ceil(ms), 1), LONGEST));
+    const delay = Math.min(Math.max(Math.ceil(ms), 1), LONGEST);
+    this.#due = performance.now() + delay;
+    this.#timer = setTimeout(() => this.#fire(), delay);
   }
 
   #fire(): void {

@@ -3,21 +3,20 @@
 import { describeError } from './errors.ts';
 import { collect } from './handlers.ts';
 import { enterIsolated } from './isolated-worker.ts';
-import { say, type Init } from './messages.ts';
+import { DIFFERENT, say, type Init } from './messages.ts';
+import { port } from './node.ts';
 import { enterThreads } from './threads-worker.ts';
 import * as glue from './wasm.js';
 
 export type { Context } from './context.ts';
 export type { Handler } from './handlers.ts';
 
-// Listens from the first moment on: the page's message may come before `serve` is called.
+// Listens from the first moment on: the page's message may come before `serve` is called. And until the end: a
+// thread of Node's that listens to nothing ends.
 const received = new Promise<Init>((resolve) => {
-  const listen = ({ data }: MessageEvent) => {
-    if ((data as Partial<Init> | null)?.weirpool !== 1) return;
-    removeEventListener('message', listen);
-    resolve(data as Init);
-  };
-  addEventListener('message', listen);
+  port.addEventListener('message', ({ data }) => {
+    if ((data as Partial<Init> | null)?.weirpool === 1) resolve(data as Init);
+  });
 });
 let served = false;
 
@@ -40,9 +39,10 @@ export function serve(handlers: Readonly<Record<string, unknown>> = {}): void {
   void received.then((init) => enter(init, handlers));
 }
 
-async function enter({ worker, module, jobs, shared }: Init, given: Readonly<Record<string, unknown>>): Promise<void> {
+async function enter({ worker, module, jobs, expected, shared }: Init, given: Readonly<Record<string, unknown>>): Promise<void> {
   try {
     const handlers = await collect(given, 'serve()', jobs);
+    if (expected !== undefined && expected.join() !== [...handlers.keys()].join()) throw new TypeError(DIFFERENT);
     const exports = glue.initSync(shared === undefined ? { module } : { module, memory: shared.memory });
     if (shared === undefined) enterIsolated(worker, handlers);
     else enterThreads(shared, worker, handlers, exports);

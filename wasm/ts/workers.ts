@@ -1,21 +1,35 @@
 // Crew: a pool's workers, from their start to their end.
 
 import { PoolError, show } from './errors.ts';
-import type { Init, Message, ToWorker } from './messages.ts';
+import { DIFFERENT, type Init, type Message, type ToWorker } from './messages.ts';
+import { adapt, startThread, workerClass } from './node.ts';
 import type { Settings } from './options.ts';
 import type { Answer } from './perform.ts';
+import type { Progress } from './progress.ts';
 
 /** Who wants to hear of the workers once they run. */
 export interface Listener {
   started(worker: number): void;
   /** A worker trapped, or ended unasked; `token` is that of the job that did it, where the worker knows. */
   crashed(worker: number, message: string, token: number | undefined): void;
-  /** A worker that shares memory has left the stopped pool. */
+  /** A worker that shares memory ended by another one's trap. */
+  felled?(message: string): void;
+  /** A worker that shares memory has left the pool. */
   exited?(worker: number): void;
   /** A job of a worker with a memory of its own has ended. */
   done?(worker: number, token: number, answer: Answer): void;
+  /** How far such a job is. */
+  progress?(token: number, progress: Progress): void;
   /** A worker that was to replace another one did not start. */
   failed?(error: unknown): void;
+}
+
+/** What came of starting workers. */
+export interface Hired {
+  /** The numbers of those that run. */
+  started: number[];
+  /** Why another one does not. */
+  error: unknown;
 }
 
 export class Crew {
@@ -26,7 +40,6 @@ export class Crew {
   readonly #running = new Set<number>();
   /** The names of the handlers, once a worker has told them. */
   #handlers: string[] | undefined;
-  #leaving = false;
   #allLeft: (() => void) | undefined;
   /** Those that have not started yet. */
   readonly #starting = new Map<number, { resolve: () => void; reject: (error: unknown) => void }>();
@@ -37,10 +50,21 @@ export class Crew {
     this.#listener = listener;
   }
 
-  /** Starts the workers; resolves with the names of their handlers when all run. When it rejects, some may. */
-  async start(): Promise<string[]> {
-    await Promise.all(Array.from({ length: this.#settings.workers }, (_, id) => this.#hire(id)));
+  /** Starts the first workers; resolves with the names of their handlers when all run. When it rejects, some may. */
+  async start(count: number): Promise<string[]> {
+    await Promise.all(Array.from({ length: count }, () => this.#hire(this.#free())));
     return this.#handlers!;
+  }
+
+  /** Starts more workers, and waits until each runs or has failed to. Calls `starting` with the number of each. */
+  async hire(count: number, starting = (_: number) => {}): Promise<Hired> {
+    const hired: Hired = { started: [], error: undefined };
+    await Promise.all(Array.from({ length: count }, () => {
+      const id = this.#free();
+      starting(id);
+      return this.#hire(id).then(() => hired.started.push(id), (error: unknown) => (hired.error ??= error));
+    }));
+    return hired;
   }
 
   /** Ends a worker, whatever it is at, and starts another one in its place. */
@@ -54,10 +78,8 @@ export class Crew {
 
   /** Ends a worker, whatever it is at. */
   dismiss(id: number): void {
-    const worker = this.#workers[id];
-    this.#workers[id] = undefined;
     this.#running.delete(id);
-    if (worker !== undefined) end(worker);
+    this.#discharge(id);
     // Nobody waits for it any more.
     this.#starting.get(id)?.resolve();
   }
@@ -71,22 +93,30 @@ export class Crew {
     return this.#running.size;
   }
 
+  /** Those that run or start. */
+  get members(): number[] {
+    return [...new Set([...this.#running, ...this.#starting.keys()])].sort((a, b) => a - b);
+  }
+
+  isRunning(id: number): boolean {
+    return this.#running.has(id);
+  }
+
   /** Resolves when all have left the pool, which was stopped; or at the deadline. */
   leave(deadline: number): Promise<void> {
-    this.#leaving = true;
-    if (this.#running.size === 0) return Promise.resolve();
     return new Promise((resolve) => {
       const timer = deadline === Infinity ? undefined : setTimeout(resolve, deadline);
       this.#allLeft = () => {
         clearTimeout(timer);
         resolve();
       };
+      this.#lookLeft();
     });
   }
 
-  /** Ends them all; returns how many still ran. */
+  /** Ends them all; returns how many still ran, or were on their way. */
   terminate(): number {
-    const busy = this.#running.size;
+    const busy = this.#running.size + this.#starting.size;
     for (const worker of this.#workers.splice(0)) if (worker !== undefined) end(worker);
     this.#running.clear();
     this.#allLeft?.();
@@ -108,13 +138,17 @@ export class Crew {
       );
       const worker = makeWorker(this.#settings);
       this.#workers[id] = worker;
-      const fail = (message: string, cause?: unknown) => reject(loadError(`a worker failed to start: ${message}`, cause));
+      adapt(worker);
+      const fail = (message: string, cause?: unknown) => {
+        reject(loadError(`a worker failed to start: ${message}`, cause));
+        this.#discharge(id);
+      };
       worker.onmessage = ({ data: message }: MessageEvent<Message>) => {
         switch (message?.weirpool) {
           case 'ready':
             this.#handlers ??= message.handlers;
             if (message.handlers.join() !== this.#handlers.join()) {
-              reject(loadError('the workers do not have the same handlers'));
+              reject(loadError(DIFFERENT));
               break;
             }
             this.#running.add(id);
@@ -130,9 +164,15 @@ export class Crew {
           case 'done':
             this.#listener.done?.(id, message.token, message);
             break;
+          case 'progress':
+            this.#listener.progress?.(message.token, { done: message.done, total: message.total });
+            break;
           case 'trap':
             if (this.#running.has(id)) this.#listener.crashed(id, message.message, message.token);
             else fail(message.message);
+            break;
+          case 'felled':
+            this.#listener.felled?.(message.message);
             break;
           case 'exit':
             this.#left(id);
@@ -146,21 +186,35 @@ export class Crew {
         else fail(text, event.error);
       };
       worker.onmessageerror = () => reject(loadError('a worker could not receive the memory'));
-      worker.postMessage({ weirpool: 1, ...this.#init, worker: id, jobs } satisfies Init);
+      worker.postMessage({ weirpool: 1, ...this.#init, worker: id, jobs, expected: this.#handlers } satisfies Init);
     }).finally(() => {
       clearTimeout(timer);
       if (this.#starting.get(id) === entry) this.#starting.delete(id);
+      this.#lookLeft();
     });
+  }
+
+  /** The lowest number that nobody has. */
+  #free(): number {
+    for (let id = 0; ; id++) if (this.#workers[id] === undefined) return id;
   }
 
   #left(id: number): void {
     if (!this.#running.delete(id)) return;
-    if (this.#leaving) {
-      this.#listener.exited?.(id);
-      if (this.#running.size === 0) this.#allLeft?.();
-    } else {
-      this.#listener.crashed(id, 'it left the pool unasked', undefined);
-    }
+    this.#discharge(id);
+    this.#listener.exited?.(id);
+    this.#lookLeft();
+  }
+
+  /** Ends a worker that is at nothing. */
+  #discharge(id: number): void {
+    const worker = this.#workers[id];
+    this.#workers[id] = undefined;
+    if (worker !== undefined) end(worker);
+  }
+
+  #lookLeft(): void {
+    if (this.#running.size === 0 && this.#starting.size === 0) this.#allLeft?.();
   }
 }
 
@@ -173,11 +227,13 @@ function makeWorker(settings: Settings): Worker {
   try {
     if (settings.createWorker !== undefined) {
       const worker = settings.createWorker();
-      if (!(worker instanceof Worker)) {
+      if (!(worker instanceof workerClass()!)) {
         throw new TypeError(`createWorker must return a Worker, not ${show(worker)}`);
       }
       return worker;
     }
+    const thread = startThread(settings.workerUrl);
+    if (thread !== undefined) return thread;
     if (settings.workerUrl !== undefined) return new Worker(settings.workerUrl, { type: 'module' });
     return new Worker(new URL('./default-worker.js', import.meta.url), { type: 'module' });
   } catch (cause) {

@@ -219,6 +219,7 @@ fn build_wasm(toolchain: Toolchain, built: &Crate<'_>) -> Result<()> {
         &root(),
     );
     optimise
+        .arg(format!("--remove-exports={UNUSED_EXPORTS}"))
         .args(["-O3", "--strip-debug", "--strip-producers"])
         .args(WASM_FEATURES);
     run(optimise
@@ -244,6 +245,17 @@ const UNUSED_GLUE: [&str; 10] = [
     "async function __wbg_init_once(",
 ];
 
+/// What the module exports for what was taken out of the glue, as wasm-opt's wildcards: a fifth of the module hangs on
+/// it.
+const UNUSED_EXPORTS: &str = "*wbg_rayon_*,initThreadPool";
+
+/// What the glue exports instead: the first instance is made beside the page's thread, which may not make a large one
+/// in Chrome up to 113.
+const INIT: &str = "export { initSync };
+export async function init(module) {
+    return __wbg_finalize_init(await WebAssembly.instantiate(module, __wbg_get_imports()), module);
+}";
+
 /// Makes wasm-bindgen's glue one file that any bundler takes, without what is not used.
 fn adapt_glue(glue: &str) -> Result<String> {
     let mut adapted = glue.to_owned();
@@ -256,10 +268,7 @@ fn adapt_glue(glue: &str) -> Result<String> {
             "startWorkers(arg0, arg1, wbg_rayon_PoolBuilder.__wrap(arg2))",
             "undefined",
         ),
-        (
-            "export { initSync, __wbg_init as default };",
-            "export { initSync };",
-        ),
+        ("export { initSync, __wbg_init as default };", INIT),
     ] {
         if adapted.matches(unused).count() != 1 {
             bail!("the glue does not have this once: {unused}");
@@ -387,7 +396,9 @@ mod tests {
     fn the_glue_ships_with_what_is_used() {
         assert_eq!(
             adapt_glue(&glue()).unwrap(),
-            "/* @ts-self-types=\"./wasm.d.ts\" */\nkept(1);\nconst ret = undefined;\nexport { initSync };\n"
+            format!(
+                "/* @ts-self-types=\"./wasm.d.ts\" */\nkept(1);\nconst ret = undefined;\n{INIT}\n"
+            )
         );
     }
 

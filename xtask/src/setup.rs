@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use crate::process::{Ending, command, describe, output, run, run_limited};
 use crate::toolchain::{
     BINARYEN, DEBIAN_NAME, DEBIAN_SYSROOT, Toolchain, WASM_PACK, binaryen_folder, chrome,
-    chromedriver, root, wasm_bindgen_folder, wasm_bindgen_version, wasm_folder, wasm_pack_folder,
+    chromedriver, firefox, root, wasm_bindgen_folder, wasm_bindgen_version, wasm_folder,
+    wasm_pack_folder,
 };
 
 /// How long rustup may take before Debian's packages are tried. It says within seconds when it cannot fetch.
@@ -23,14 +24,15 @@ const DEBIAN_TOOLCHAIN: [&str; 6] = [
     "rust-web-clippy",
     "lld-22",
 ];
-const DEBIAN_BROWSER: [&str; 2] = ["chromium", "chromium-driver"];
+const DEBIAN_CHROMIUM: [&str; 2] = ["chromium", "chromium-driver"];
+const DEBIAN_FIREFOX: [&str; 1] = ["firefox-esr"];
 const DEBIAN_EMULATOR: [&str; 1] = ["qemu-system-arm"];
 
 /// Installs everything that building and testing need.
 pub(crate) fn setup() -> Result<Toolchain> {
     let toolchain = for_build()?;
     emulator()?;
-    browser()?;
+    browsers()?;
     cargo_tool("wasm-pack", WASM_PACK, &wasm_pack_folder()?)?;
     for folder in ["web", "tests"] {
         npm_packages(&root().join(folder))?;
@@ -166,14 +168,18 @@ fn debian() -> Result<()> {
     run(command("rustup", &root()).args(["toolchain", "link", DEBIAN_NAME, DEBIAN_SYSROOT]))
 }
 
-fn browser() -> Result<()> {
-    if chrome().is_some() && chromedriver().is_some() {
-        return Ok(());
+fn browsers() -> Result<()> {
+    if chrome().is_none() || chromedriver().is_none() {
+        println!(
+            "Installing Chromium and its driver: none is on PATH, nor named by CHROME and CHROMEDRIVER."
+        );
+        apt_install(&DEBIAN_CHROMIUM)?;
     }
-    println!(
-        "Installing Chromium and its driver: none is on PATH, nor named by CHROME and CHROMEDRIVER."
-    );
-    apt_install(&DEBIAN_BROWSER)
+    if firefox().is_none() {
+        println!("Installing Firefox: it is not on PATH, nor named by FIREFOX.");
+        apt_install(&DEBIAN_FIREFOX)?;
+    }
+    Ok(())
 }
 
 fn emulator() -> Result<()> {

@@ -11,7 +11,7 @@ use regex_lite::Regex;
 use crate::process::{Ending, INTERRUPTED, command, run_limited};
 use crate::setup;
 use crate::targets;
-use crate::toolchain::{Toolchain, chrome, chromedriver, root};
+use crate::toolchain::{Toolchain, chrome, chromedriver, firefox, root};
 
 /// One line of the table: what runs, for how long at most, and how its result is counted.
 pub(crate) struct Step {
@@ -126,7 +126,7 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
     };
     let mut simulator = cargo(&["test", "--package", "weirpool-core", "--release"]);
     simulator
-        .args(["--test", "simulator"])
+        .args(["--test", "simulator", "--test", "linearizable"])
         .env("RUSTFLAGS", "--cfg shuttle")
         .env("WEIRPOOL_SEED", "1")
         .env("CARGO_TARGET_DIR", root.join("target/shuttle"));
@@ -150,6 +150,10 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
     let mut wasm_tests = toolchain.command("wasm-pack")?;
     wasm_tests.args(["test", "--headless", "--chrome", "--mode", "no-install"]);
     let mut end_to_end = npm(&tests, &["test"]);
+    let mut in_firefox = npm(&tests, &["run", "test:firefox"]);
+    if let Some(program) = firefox() {
+        in_firefox.env("FIREFOX", program);
+    }
     for (name, program) in [("CHROME", chrome()), ("CHROMEDRIVER", chromedriver())] {
         if let Some(program) = program {
             wasm_tests.env(name, &program);
@@ -230,6 +234,13 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             Tests,
             if long { 60 } else { 15 },
             end_to_end,
+        ),
+        step("the package in Firefox", Tests, 15, in_firefox),
+        step(
+            "the package in Node and Deno",
+            Tests,
+            5,
+            npm(&tests, &["run", "test:runtimes"]),
         ),
     ];
     all.extend(targets::steps(toolchain)?);

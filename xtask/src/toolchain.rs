@@ -1,5 +1,5 @@
 //! Where everything is: the folders of the repository, the Rust toolchain that builds for threads on wasm, the
-//! browser, and the tools with their versions.
+//! browsers, and the tools with their versions.
 
 use std::env;
 use std::path::{Path, PathBuf};
@@ -177,6 +177,11 @@ pub(crate) fn chrome() -> Option<PathBuf> {
         "chrome",
     ];
     find_program("CHROME", &names)
+}
+
+/// Firefox: `FIREFOX`, else the first that is found.
+pub(crate) fn firefox() -> Option<PathBuf> {
+    find_program("FIREFOX", &["firefox-esr", "firefox"])
 }
 
 /// Chromium's driver: `CHROMEDRIVER`, else the first that is found.

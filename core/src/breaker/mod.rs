@@ -88,7 +88,7 @@ use crate::{
 use config::Rules;
 use log::Log;
 use phase::Phase;
-use window::Window;
+use window::{History, Window};
 
 pub use config::Config;
 pub use log::{Cause, LOG_LENGTH, Transition};
@@ -186,29 +186,16 @@ impl Breaker {
     /// half-open it is the rest of the lease, though a result may come sooner; forced open, [`Duration::MAX`].
     #[inline]
     pub fn acquire(&self, now: Instant) -> Result<Permit, Duration> {
-        let mut phase = self.phase();
-        loop {
-            let changed = match phase.state() {
-                State::Closed | State::Disabled => return Ok(Permit::of(phase)),
-                State::ForcedOpen => return Err(Duration::MAX),
-                State::HalfOpen if phase.issued() < self.rules.probes => {
-                    self.adjust(phase, phase.issue())
-                }
-                state => match self.left(phase, now) {
-                    Left::Some(left) => return Err(left),
-                    Left::None if state == State::Open => self.begin(phase, Cause::PauseOver, now),
-                    Left::None => self.begin(phase, Cause::LeaseOver, now),
-                    Left::Stale => Err(self.phase()),
-                },
-            };
-            match changed {
-                Ok(phase) => return Ok(Permit::of(phase)),
-                Err(seen) => phase = seen,
-            }
+        let phase = self.phase();
+        match phase.state() {
+            State::Closed | State::Disabled => Ok(Permit::of(phase)),
+            _ => self.acquire_probe(phase, now),
         }
     }
 
-    /// Reports how a permitted call ended, and how long it ran.
+    /// Reports how a permitted call ended, and how long it ran. While closed, a success that follows
+    /// [`Config::MAX_WINDOW`] others is three loads; any other outcome is a read-modify-write.
+    #[inline]
     pub fn record(
         &self,
         permit: Permit,
@@ -216,46 +203,24 @@ impl Breaker {
         run: Duration,
         now: Instant,
     ) -> Recorded {
-        let slow = self.rules.slow_rate != 0 && micros(run) > self.rules.slow_call;
+        let phase = self.phase();
         let failure = verdict == Verdict::Failure;
-        let mut phase = self.phase();
-        loop {
-            if phase.generation() != permit.generation {
-                return self.stale();
+        let watches_slow = self.rules.slow_rate != 0;
+        let slow = watches_slow && micros(run) > self.rules.slow_call;
+        let generation = permit.generation;
+        let changes_nothing = match phase.state() {
+            State::Closed => {
+                !(failure || slow)
+                    && self.failures.is_clean(generation)
+                    && (!watches_slow || self.slow.is_clean(generation))
             }
-            let cause = match phase.state() {
-                State::Disabled => return Recorded::Counted,
-                State::Closed => match self.count(phase, failure, slow) {
-                    Count::Stale => return self.stale(),
-                    Count::Below => return Recorded::Counted,
-                    Count::Reached(cause) => cause,
-                },
-                // A second report for one permit: no probe is out.
-                State::HalfOpen if phase.succeeded() >= phase.issued() => return self.stale(),
-                // A slow probe has not shown that calls are fast again.
-                State::HalfOpen if failure || slow => Cause::ProbeFailed,
-                State::HalfOpen if phase.succeeded() + 1 >= self.rules.probes => {
-                    Cause::ProbesSucceeded
-                }
-                State::HalfOpen => match self.adjust(phase, phase.succeed()) {
-                    Ok(_) => return Recorded::Counted,
-                    Err(seen) => {
-                        phase = seen;
-                        continue;
-                    }
-                },
-                // No permit is ever of these generations.
-                State::Open | State::ForcedOpen => return self.stale(),
-            };
-            match self.begin(phase, cause, now) {
-                Ok(next) if next.state() == State::Closed => return Recorded::Closed,
-                Ok(_) => {
-                    self.opened.fetch_add(1, Ordering::Relaxed);
-                    return Recorded::Opened;
-                }
-                Err(seen) => phase = seen,
-            }
+            State::Disabled => true,
+            _ => false,
+        };
+        if changes_nothing && phase.generation() == generation {
+            return Recorded::Counted;
         }
+        self.record_change(phase, permit, failure, slow, now)
     }
 
     /// Gives a permit back without an outcome (the call was not made, or says nothing): a probe's place is free again.
@@ -368,6 +333,91 @@ impl Breaker {
         }
     }
 
+    /// Asks to make a call while not every call is let through.
+    #[cold]
+    fn acquire_probe(&self, mut phase: Phase, now: Instant) -> Result<Permit, Duration> {
+        loop {
+            let changed = match phase.state() {
+                State::Closed | State::Disabled => return Ok(Permit::of(phase)),
+                State::ForcedOpen => return Err(Duration::MAX),
+                State::HalfOpen if phase.issued() < self.rules.probes => {
+                    self.adjust(phase, phase.issue())
+                }
+                state => match self.left(phase, now) {
+                    Left::Some(left) => return Err(left),
+                    Left::None if state == State::Open => self.begin(phase, Cause::PauseOver, now),
+                    Left::None => self.begin(phase, Cause::LeaseOver, now),
+                    Left::Stale => Err(self.phase()),
+                },
+            };
+            match changed {
+                Ok(phase) => return Ok(Permit::of(phase)),
+                Err(seen) => phase = seen,
+            }
+        }
+    }
+
+    /// Reports an outcome that may change something.
+    fn record_change(
+        &self,
+        phase: Phase,
+        permit: Permit,
+        failure: bool,
+        slow: bool,
+        now: Instant,
+    ) -> Recorded {
+        if phase.generation() != permit.generation {
+            return self.stale();
+        }
+        if phase.state() != State::Closed {
+            // A slow probe has not shown that calls are fast again.
+            return self.record_probe(phase, failure || slow, now);
+        }
+        match self.count(phase, failure, slow) {
+            Count::Below => Recorded::Counted,
+            // Closed, the state word changes only with the generation.
+            Count::Reached(cause) => match self.open(phase, cause, now) {
+                Ok(opened) => opened,
+                Err(_) => self.stale(),
+            },
+            Count::Stale => self.stale(),
+        }
+    }
+
+    /// Reports how a probe ended.
+    #[cold]
+    fn record_probe(&self, mut phase: Phase, bad: bool, now: Instant) -> Recorded {
+        let generation = phase.generation();
+        loop {
+            // Else it is a second report for one permit: no probe is out. (No permit is ever of an open generation.)
+            if phase.state() != State::HalfOpen || phase.succeeded() >= phase.issued() {
+                return self.stale();
+            }
+            let recorded = if bad {
+                self.open(phase, Cause::ProbeFailed, now)
+            } else if phase.succeeded() + 1 >= self.rules.probes {
+                self.begin(phase, Cause::ProbesSucceeded, now)
+                    .map(|_| Recorded::Closed)
+            } else {
+                self.adjust(phase, phase.succeed())
+                    .map(|_| Recorded::Counted)
+            };
+            match recorded {
+                Ok(recorded) => return recorded,
+                Err(seen) if seen.generation() == generation => phase = seen,
+                Err(_) => return self.stale(),
+            }
+        }
+    }
+
+    /// Opens it, unless its state has changed.
+    #[cold]
+    fn open(&self, phase: Phase, cause: Cause, now: Instant) -> Result<Recorded, Phase> {
+        self.begin(phase, cause, now)?;
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        Ok(Recorded::Opened)
+    }
+
     fn force(&self, cause: Cause, now: Instant) -> State {
         let mut phase = self.phase();
         loop {
@@ -417,28 +467,49 @@ impl Breaker {
         let rules = &self.rules;
         let generation = phase.generation();
         let is_present = || self.is_present(generation);
-        let mut reached = None;
+        let (mut failures, mut slows) = (History::NONE, History::NONE);
         if rules.consecutive != 0 || rules.failure_rate != 0 {
             let Some(history) = self.failures.push(failure, generation, is_present) else {
                 return Count::Stale;
             };
-            let share = history.recent(rules.window);
-            if rules.consecutive != 0 && history.consecutive() >= rules.consecutive {
-                reached = Some(Cause::Consecutive);
-            } else if share.reaches(rules.failure_rate, rules.minimum_calls) {
-                reached = Some(Cause::FailureRate);
-            }
+            failures = history;
         }
         if rules.slow_rate != 0 {
             let Some(history) = self.slow.push(slow, generation, is_present) else {
                 return Count::Stale;
             };
-            let share = history.recent(rules.window);
-            if reached.is_none() && share.reaches(rules.slow_rate, rules.minimum_calls) {
-                reached = Some(Cause::SlowRate);
-            }
+            slows = history;
         }
-        reached.map_or(Count::Below, Count::Reached)
+        // A share rises by a bad outcome alone, and counts from the outcome on that makes up the minimum: no other
+        // outcome can reach a threshold.
+        let minimum = u32::from(rules.minimum_calls);
+        if failure || slow || failures.len() == minimum || slows.len() == minimum {
+            self.reached(failures, slows)
+                .map_or(Count::Below, Count::Reached)
+        } else {
+            Count::Below
+        }
+    }
+
+    /// The threshold that is reached, of several the first in the order of [`Cause`].
+    fn reached(&self, failures: History, slows: History) -> Option<Cause> {
+        let Rules {
+            consecutive,
+            failure_rate,
+            slow_rate,
+            window,
+            minimum_calls,
+            ..
+        } = self.rules;
+        if consecutive != 0 && failures.consecutive() >= consecutive {
+            Some(Cause::Consecutive)
+        } else if failures.recent(window).reaches(failure_rate, minimum_calls) {
+            Some(Cause::FailureRate)
+        } else if slows.recent(window).reaches(slow_rate, minimum_calls) {
+            Some(Cause::SlowRate)
+        } else {
+            None
+        }
     }
 }
 
@@ -446,7 +517,7 @@ impl Breaker {
 enum Count {
     /// No threshold is reached.
     Below,
-    /// This threshold is reached; of several the first in the order of [`Cause`].
+    /// This threshold is reached.
     Reached(Cause),
     /// The phase is over.
     Stale,

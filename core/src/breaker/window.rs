@@ -24,6 +24,13 @@ impl Window {
         History(self.word.load(Ordering::Relaxed))
     }
 
+    /// Whether it is that of a generation and full of successes: another one would change nothing.
+    #[inline(always)]
+    pub(super) fn is_clean(&self, generation: u32) -> bool {
+        // Relaxed: a tag of any other generation is left to `push`.
+        self.word.load(Ordering::Relaxed) == History::clean(generation).0
+    }
+
     /// Adds an outcome to the window of a generation; `None` if that generation is over. `is_present` tells whether it
     /// is the present one, by a look at the state word.
     #[inline(always)]
@@ -87,15 +94,23 @@ impl History {
     const ONE: Word = 1 << Self::LENGTH;
     const OUTCOMES: Word = Self::ONE - 1;
 
+    /// That of a window that is not kept.
+    pub(super) const NONE: Self = Self(0);
+
     fn empty(generation: u32) -> Self {
         Self(Word::from(generation) << Self::TAG_SHIFT)
+    }
+
+    fn clean(generation: u32) -> Self {
+        Self(Self::empty(generation).0 + Word::from(Self::LENGTH) * Self::ONE)
     }
 
     fn is_of(self, generation: u32) -> bool {
         self.0 >> Self::TAG_SHIFT == Self::empty(generation).0 >> Self::TAG_SHIFT
     }
 
-    fn len(self) -> u32 {
+    /// How many outcomes are known.
+    pub(super) fn len(self) -> u32 {
         #[allow(clippy::unnecessary_cast, reason = "a word may be 64 bits")]
         let length = ((self.0 & ((1 << Self::TAG_SHIFT) - 1)) >> Self::LENGTH) as u32;
         length

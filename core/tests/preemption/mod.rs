@@ -9,11 +9,12 @@ use core::sync::atomic::{AtomicU32, Ordering, compiler_fence};
 use core::time::Duration;
 
 use weirpool_core::{
-    breaker::{self, Breaker, Recorded, Verdict},
+    adaptive,
+    breaker::{self, Breaker, Recorded, State, Verdict},
     histogram::Histogram,
     pool::{
-        Allowance, Cancel, Config, Finish, Handle, Outcome, Policy, Poll, Pool, Priority, Refused,
-        Retry, Submit, Take, WorkerId,
+        Allowance, Cancel, Config, Finish, Handle, Kind, Outcome, Policy, Poll, Pool, Priority,
+        Refused, Retry, Submit, Take, WorkerId,
     },
     rate::{Quota, RateLimit},
     time::Instant,
@@ -32,10 +33,20 @@ const ROUND: u32 = 1024;
 
 const LANES: [Priority; 2] = [Priority::Normal, Priority::High];
 
-static POOL: Pool<u32, SLOTS> = Pool::new(Config {
+static POOL: Pool<u32, SLOTS, 1> = Pool::new(Config {
     capacity: CAPACITY as usize,
     limit: LEVELS as u16,
     most_running: LEVELS as u16,
+    adaptive: Some(adaptive::Config {
+        target: Duration::from_micros(100),
+        window: Duration::from_micros(500),
+        min: LEVELS as u16,
+    }),
+    kind_breaker: Some(breaker::Config {
+        // Longer than a round: a probe that was lost in one is missed at its end.
+        lease: Duration::from_secs(60 * 60),
+        ..RULES
+    }),
     ageing: Some(Duration::from_millis(20)),
     retry: Some(match Policy::new(3, PAUSE, PAUSE) {
         Ok(policy) => policy,
@@ -52,14 +63,15 @@ static POOL: Pool<u32, SLOTS> = Pool::new(Config {
 const PAUSE: Duration = Duration::from_micros(300);
 
 // The parts alone, besides those of the pool.
-static BREAKER: Breaker = Breaker::new(breaker::Config {
+static BREAKER: Breaker = Breaker::new(RULES);
+const RULES: breaker::Config = breaker::Config {
     consecutive: Some(3),
     pause: Duration::from_millis(2),
     max_pause: Duration::from_millis(4),
     probes: 2,
     lease: Duration::from_millis(8),
     ..breaker::Config::DEFAULT
-});
+};
 /// Microseconds from one token to the next.
 const SPACING: u32 = 250;
 static RATE: RateLimit = RateLimit::new(Some(Quota::per_second(1_000_000 / SPACING).with_burst(8)));
@@ -256,7 +268,10 @@ impl Context {
     /// One operation, whichever.
     fn step(&self) {
         match self.random() % 128 {
-            0..32 => _ = self.submit(),
+            // One that waits for its breaker would lose its turn, which `check_order` looks at.
+            0..8 => _ = self.submit(Retry::Off, Some(Kind(0))),
+            8..16 => _ = self.submit(Retry::Off, None),
+            16..32 => _ = self.submit(Retry::Pool, None),
             32..56 => _ = self.take_and_finish(|| self.outcome()),
             56..72 => {
                 _ = self.take_and_finish(|| {
@@ -275,7 +290,7 @@ impl Context {
     }
 
     /// Whether a job was accepted.
-    fn submit(&self) -> bool {
+    fn submit(&self, retry: Retry, kind: Option<Kind>) -> bool {
         let number = self.next.get();
         if number == ROUND {
             return false;
@@ -291,11 +306,8 @@ impl Context {
             queue_timeout: timeout(),
             run_timeout: timeout(),
             total_timeout: timeout(),
-            retry: if self.random().is_multiple_of(2) {
-                Retry::Pool
-            } else {
-                Retry::Off
-            },
+            retry,
+            kind,
         };
         match self.during(Operation::Submit, || POOL.submit(job, options, now())) {
             Ok(handle) => {
@@ -307,7 +319,11 @@ impl Context {
                 true
             }
             Err(refused) => {
-                assert_eq!(refused, Refused::Full(job));
+                let expected = match refused {
+                    Refused::Open { .. } => kind.is_some(),
+                    _ => refused == Refused::Full(job),
+                };
+                assert!(expected, "{refused:?}");
                 false
             }
         }
@@ -441,7 +457,7 @@ impl Context {
         if self.next.get() + 2 * CAPACITY > ROUND {
             return;
         }
-        let fill = || (0..).take_while(|_| self.submit()).count() as u32;
+        let fill = || (0..).take_while(|_| self.submit(Retry::Pool, None)).count() as u32;
         let take = || self.take_and_finish(|| Outcome::Success);
         let empty = || (0..).take_while(|_| take()).count() as u32;
         let all = CAPACITY - unfinished..=CAPACITY;
@@ -616,6 +632,11 @@ fn balance(before: &mut Before) {
         matches!(POOL.poll(Instant::MAX), Poll::Idle { next: None }),
         "a time-out without a job"
     );
+
+    let of_kind = POOL.kind_breaker(Kind(0)).unwrap();
+    if of_kind.state(now()) == State::HalfOpen {
+        assert_eq!(of_kind.check(now()), Ok(()), "no job runs: no probe is out");
+    }
 
     let breaker = BREAKER.snapshot(now());
     let (opened, closed): (u64, u64) = (sum(|c| &c.breaker_opened), sum(|c| &c.breaker_closed));

@@ -4,10 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use shuttle::{sync::atomic::Ordering, thread};
 use weirpool_core::{
-    breaker,
+    breaker::State,
     pool::{
-        Cancel, Finish, Handle, Outcome, Poll, Pool, Priority, Retry, Running, Settled, Submit,
-        Take, WorkerId,
+        Cancel, Finish, Handle, Kind, Outcome, Poll, Pool, Priority, Retry, Running, Settled,
+        Submit, Take, WorkerId,
     },
     rate::Quota,
     time::Instant,
@@ -16,6 +16,7 @@ use weirpool_core::{
 use crate::{
     ledger::{Job, Ledger, Operation, STAMP_MICROS, Span},
     random::Random,
+    setup::{BREAKERS, KINDS, breakers},
     world::World,
 };
 
@@ -54,7 +55,7 @@ impl<const SLOTS: usize> Actor<SLOTS> {
     pub fn perform<R, N>(
         &mut self,
         operation: Operation,
-        perform: impl FnOnce(&Pool<u64, SLOTS>) -> R,
+        perform: impl FnOnce(&Pool<u64, SLOTS, KINDS>) -> R,
         note: impl FnOnce(&mut Ledger, R, Span) -> N,
     ) -> N {
         let world = self.world.clone();
@@ -100,6 +101,10 @@ impl<const SLOTS: usize> Actor<SLOTS> {
             run_timeout,
             total_timeout,
             retry: self.random.one_of([Retry::Pool, Retry::Pool, Retry::Off]),
+            // The last is one that the pool has no breaker for.
+            kind: self
+                .random
+                .one_of([None, Some(Kind(0)), Some(Kind(1)), Some(Kind(2))]),
         };
         if self.submit_with(options).is_none() {
             thread::yield_now();
@@ -184,20 +189,21 @@ impl<const SLOTS: usize> Actor<SLOTS> {
     pub fn take(&mut self) -> bool {
         let now = self.now();
         let (context, worker) = (self.context, WorkerId(self.context as u16));
+        let world = self.world.clone();
         let (found, running) = self.perform(
             Operation::Take,
             |pool| {
                 let answer = pool.take(worker, now);
-                let probe = match &answer {
-                    Take::Job(running) => probe_of(running, &pool.breaker().snapshot(now)),
-                    _ => None,
+                let probes = match &answer {
+                    Take::Job(running) => world.probes_of(running, now),
+                    _ => [None; BREAKERS],
                 };
-                (answer, probe)
+                (answer, probes)
             },
-            |ledger, (answer, probe), span| match answer {
+            |ledger, (answer, probes), span| match answer {
                 Take::Job(running) => {
                     ledger.contexts[context].runs = Some(running.handle());
-                    ledger.contexts[context].probe = probe;
+                    ledger.contexts[context].probes = probes;
                     let (job, handle) = (*running.job(), running.handle());
                     ledger.start(job, handle, running.attempt(), span);
                     ledger.check_limits();
@@ -237,8 +243,8 @@ impl<const SLOTS: usize> Actor<SLOTS> {
             return;
         };
         let (context, job, handle) = (self.context, *running.job(), running.handle());
-        // Its permit may come back at any step of the call.
-        self.world.ledger.lock().unwrap().contexts[context].probe = None;
+        // Its permits may come back at any step of the call.
+        self.world.ledger.lock().unwrap().contexts[context].probes = [None; BREAKERS];
         let now = self.now();
         self.perform(
             Operation::Finish,
@@ -350,14 +356,18 @@ impl<const SLOTS: usize> Actor<SLOTS> {
             2 => self.other(Pool::pause),
             3..6 => self.other(Pool::resume),
             6..18 => self.other(|pool| _ = pool.wants_worker()),
-            18 if self.world.setup.config.breaker.is_some() => {
-                self.other(|pool| pool.breaker().reset(now));
+            18 => {
+                let which = self.random.below(BREAKERS as u64) as usize;
+                let world = self.world.clone();
+                if breakers(&world.setup.config)[which].is_some() {
+                    self.other(|_| world.breakers()[which].reset(now));
+                }
             }
             _ => self.other(|pool| pool.set_quota(Some(Quota::per_second(5_000)), now)),
         }
     }
 
-    pub fn other(&mut self, operation: impl FnOnce(&Pool<u64, SLOTS>)) {
+    pub fn other(&mut self, operation: impl FnOnce(&Pool<u64, SLOTS, KINDS>)) {
         self.perform(Operation::Other, operation, |_, (), _| ());
     }
 }
@@ -374,14 +384,30 @@ fn due_after(timeout: Option<Duration>, now: Instant) -> u64 {
     })
 }
 
-/// The generation of a job's permit, if the breaker shows that generation as half-open.
-pub fn probe_of(running: &Running<u64>, breaker: &breaker::Snapshot) -> Option<u32> {
-    // Only its text shows it.
-    let text = format!("{running:?}");
-    let (_, generation) = text.split_once("Permit { generation: ").expect("a permit");
-    let (generation, _) = generation.split_once(' ').expect("a number");
-    (breaker.state == breaker::State::HalfOpen && generation.parse() == Ok(breaker.generation))
-        .then_some(breaker.generation)
+impl<const SLOTS: usize> World<SLOTS> {
+    /// The generations of a job's permits, of the breakers that show these generations as half-open.
+    fn probes_of(&self, running: &Running<u64>, now: Instant) -> [Option<u32>; BREAKERS] {
+        // Only its text shows them.
+        let text = format!("{running:?}");
+        let number_after = |label| {
+            let (_, rest) = text.split_once(label)?;
+            let end = rest.find(|c: char| !c.is_ascii_digit())?;
+            rest[..end].parse::<u32>().ok()
+        };
+        let pool = number_after(" pool: ").expect("a permit of the pool");
+        let kind = number_after("Some(Kind(");
+        let of_kind = number_after(" of_kind: ").expect("a number");
+        let breakers = self.breakers();
+        std::array::from_fn(|breaker| {
+            let generation = match breaker.checked_sub(1) {
+                None => pool,
+                of if of == kind.map(|kind| kind as usize) => of_kind,
+                _ => return None,
+            };
+            let seen = breakers[breaker].snapshot(now);
+            (seen.state == State::HalfOpen && seen.generation == generation).then_some(generation)
+        })
+    }
 }
 
 /// The most steps of an operation while so many others are down: sweeps of one path of the tournaments, a few of its

@@ -7,6 +7,8 @@ use weirpool_core::{
     time::Instant,
 };
 
+use crate::setup::BREAKERS;
+
 /// With 32-bit words stamps are milliseconds.
 pub const STAMP_MICROS: u64 = if cfg!(weirpool_narrow) { 1000 } else { 1 };
 
@@ -30,8 +32,8 @@ pub struct Ledger {
     /// The highest limits that were set.
     pub limit: u16,
     pub max_in_flight: Option<u32>,
-    /// How many probes may be out at once.
-    pub probes: usize,
+    /// How many probes of each breaker may be out at once.
+    pub probes: [usize; BREAKERS],
     pub refused: u64,
     pub started: u64,
     pub retried: u64,
@@ -81,8 +83,8 @@ pub struct Doing {
     pub inside: Option<Operation>,
     /// The job it runs.
     pub runs: Option<Handle>,
-    /// The half-open generation that its job's permit is of, where it was seen.
-    pub probe: Option<u32>,
+    /// The half-open generation of each breaker that its job's permits are of, where it was seen.
+    pub probes: [Option<u32>; BREAKERS],
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -202,10 +204,15 @@ impl Ledger {
             .iter()
             .filter(|doing| doing.runs.is_some() && doing.inside != Some(Operation::Finish));
         assert!(runs.count() <= usize::from(self.limit), "above the limit");
-        for generation in self.contexts.iter().filter_map(|doing| doing.probe) {
-            let is = |doing: &&Doing| doing.probe == Some(generation);
-            let probes = self.contexts.iter().filter(is).count();
-            assert!(probes <= self.probes, "{probes} probes at once");
+        for (breaker, &most) in self.probes.iter().enumerate() {
+            let probes = self
+                .contexts
+                .iter()
+                .filter_map(|doing| doing.probes[breaker]);
+            for generation in probes.clone() {
+                let at_once = probes.clone().filter(|&other| other == generation).count();
+                assert!(at_once <= most, "{at_once} probes at once");
+            }
         }
     }
 }

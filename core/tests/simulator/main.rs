@@ -11,7 +11,7 @@
 //! A context may stop for ever before any step. Then the others lose this and no more:
 //! - by one that dies inside `submit`: a place of the queue, a slot, a token of the rate. Its job may still be run, if it
 //!   was far enough in;
-//! - inside `take`: one job, a place, a slot, a permit to run, a probe of the breaker until its lease ends;
+//! - inside `take`: one job, a place, a slot, a permit to run, a probe of its breakers until their leases end;
 //! - inside `cancel`, `poll` or `abort_next`: the job that it was about to settle, its place or slot;
 //! - inside `finish`: its job, slot and permit, and of a retry a place;
 //! - while it runs a job: its permit and the slot. The job itself is settled by whoever cancels it, or at its deadline.

@@ -3,6 +3,7 @@
 use std::{collections::HashSet, sync::Arc};
 
 use weirpool_core::{
+    breaker,
     pool::{Handle, Outcome, Refused, Running, State, Submit},
     time::Instant,
 };
@@ -43,6 +44,9 @@ impl<const SLOTS: usize> World<SLOTS> {
             down: down.len(),
         };
         let mut observer = self.actor(0);
+        if down.is_empty() {
+            observer.check_probes();
+        }
         observer.open_all_gates();
         observer.settle_what_is_due(lost);
         observer.settle_jobs_of_the_dead(&doing);
@@ -153,13 +157,31 @@ impl<const SLOTS: usize> Actor<SLOTS> {
         let mut ledger = self.world.ledger.lock().unwrap();
         (ledger.limit, ledger.max_in_flight) = (most_running, None);
         drop(ledger);
+        let world = self.world.clone();
         self.other(|pool| {
             pool.set_limit(most_running).unwrap();
             pool.set_max_in_flight(None).unwrap();
             pool.set_quota(None, now);
-            pool.breaker().disable(now);
+            for breaker in world.breakers() {
+                breaker.disable(now);
+            }
             pool.resume();
         });
+    }
+
+    /// No job runs, so no probe is out: a breaker that is half-open lets one through.
+    fn check_probes(&mut self) {
+        let now = self.now();
+        for breaker in self.world.breakers() {
+            if breaker.state(now) == breaker::State::HalfOpen {
+                assert_eq!(breaker.check(now), Ok(()), "a probe is lost: {breaker:?}");
+            }
+        }
+    }
+
+    /// How many jobs may run, as the limit is now: if it adapts, its maximum is not reached at once.
+    fn limit(&self) -> usize {
+        self.world.pool.snapshot().limit as usize
     }
 
     /// No time-out is missed, whoever stopped in the middle of a change of the timers.
@@ -205,7 +227,7 @@ impl<const SLOTS: usize> Actor<SLOTS> {
         }
         let left = self.abort_next();
         assert!(
-            !left || lost.permits >= usize::from(self.world.setup.config.most_running),
+            !left || lost.permits >= self.limit(),
             "jobs wait, permits are free, and nothing can be taken: {lost:?}"
         );
         while self.abort_next() {}
@@ -228,7 +250,7 @@ impl<const SLOTS: usize> Actor<SLOTS> {
             waiting.push(next.expect("the place of the cancelled is free"));
             assert_eq!(self.submit_with(Submit::DEFAULT), None);
         }
-        let permits = usize::from(config.most_running).saturating_sub(lost.permits);
+        let permits = self.limit().saturating_sub(lost.permits);
         let expected = permits.min(waiting.len());
         let mut order = waiting.into_iter().peekable();
         let mut workers = Vec::new();

@@ -3,12 +3,24 @@
 use std::time::Duration;
 
 use weirpool_core::{
-    breaker,
+    adaptive, breaker,
     pool::{Allowance, Config, Order, Policy},
     rate::Quota,
 };
 
 use crate::random::Random;
+
+/// The kinds of jobs that have breakers.
+pub const KINDS: usize = 2;
+/// The pool's breaker, and those of its kinds after it.
+pub const BREAKERS: usize = 1 + KINDS;
+
+/// How each breaker is set up.
+pub fn breakers(config: &Config) -> [Option<breaker::Config>; BREAKERS] {
+    let mut breakers = [config.kind_breaker; BREAKERS];
+    breakers[0] = config.breaker;
+    breakers
+}
 
 /// What a run is made of.
 #[derive(Clone, Copy, Debug)]
@@ -28,10 +40,12 @@ impl Setup {
     pub fn new(random: &mut Random, slots: usize) -> Self {
         let most_running = 1 + random.below(4.min(slots as u64 - 1)) as u16;
         let places = slots - usize::from(most_running);
+        let limit = 1 + random.below(u64::from(most_running)) as u16;
         let config = Config {
             capacity: random.one_of([1, places.min(3), places]),
-            limit: 1 + random.below(u64::from(most_running)) as u16,
+            limit,
             most_running,
+            adaptive: random.one_of([None, Some(adaptive(1)), Some(adaptive(limit.min(2)))]),
             ageing: random.one_of([
                 None,
                 Some(Duration::ZERO),
@@ -46,6 +60,7 @@ impl Setup {
                 Some(Quota::per_second(10_000).with_burst(5)),
             ]),
             breaker: random.one_of([None, Some(breaker_with(1)), Some(breaker_with(2))]),
+            kind_breaker: random.one_of([None, Some(breaker_with(1)), Some(breaker_with(2))]),
             order: random.one_of([
                 Order::Fifo,
                 Order::Fifo,
@@ -94,5 +109,13 @@ fn breaker_with(probes: u8) -> breaker::Config {
         probes,
         lease: Duration::from_millis(3),
         ..breaker::Config::DEFAULT
+    }
+}
+
+fn adaptive(min: u16) -> adaptive::Config {
+    adaptive::Config {
+        target: Duration::from_micros(500),
+        window: Duration::from_millis(1),
+        min,
     }
 }

@@ -3,19 +3,22 @@
 use std::sync::{Arc, Mutex};
 
 use shuttle::{sync::atomic::AtomicU32, thread};
-use weirpool_core::pool::{Order, Outcome, Pool};
+use weirpool_core::{
+    breaker::Breaker,
+    pool::{Kind, Order, Outcome, Pool},
+};
 
 use crate::{
     actor::Actor,
     adversary::Control,
     ledger::{Doing, Ledger, Operation, STAMP_MICROS},
     random::Random,
-    setup::Setup,
+    setup::{BREAKERS, KINDS, Setup, breakers},
 };
 
 /// One pool with its ledger.
 pub struct World<const SLOTS: usize> {
-    pub pool: Pool<u64, SLOTS>,
+    pub pool: Pool<u64, SLOTS, KINDS>,
     pub setup: Setup,
     pub control: Arc<Control>,
     pub ledger: Mutex<Ledger>,
@@ -43,10 +46,8 @@ impl<const SLOTS: usize> World<SLOTS> {
                 },
                 limit: setup.config.limit,
                 max_in_flight: setup.config.max_in_flight,
-                probes: setup
-                    .config
-                    .breaker
-                    .map_or(0, |breaker| breaker.probes.into()),
+                probes: breakers(&setup.config)
+                    .map(|breaker| breaker.map_or(0, |breaker| breaker.probes.into())),
                 contexts: vec![Doing::default(); setup.contexts() + 1],
                 ..Ledger::default()
             }),
@@ -127,6 +128,17 @@ impl<const SLOTS: usize> World<SLOTS> {
         for (known, counted) in counted {
             assert!((known..=known + busy).contains(&counted), "{seen:?}");
         }
+    }
+
+    /// The pool's breaker and those of its kinds.
+    pub fn breakers(&self) -> [&Breaker; BREAKERS] {
+        std::array::from_fn(|breaker| match breaker.checked_sub(1) {
+            None => self.pool.breaker(),
+            Some(kind) => self
+                .pool
+                .kind_breaker(Kind(kind as u8))
+                .expect("below KINDS"),
+        })
     }
 
     pub fn actor(self: &Arc<Self>, context: usize) -> Actor<SLOTS> {

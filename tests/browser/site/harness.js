@@ -53,7 +53,7 @@ const mode = new URL(location.href).searchParams.get('mode') ?? undefined;
 class Pool extends weirpool.Pool {
   static create(options) {
     // Isolated is what a page without the headers gets by itself.
-    if (mode !== 'inline' || typeof (options ?? {}) !== 'object' || options === null) return weirpool.Pool.create(options);
+    if (mode !== 'inline' || typeof (options ?? {}) !== 'object' || options === null || Array.isArray(options)) return weirpool.Pool.create(options);
     return weirpool.Pool.create({ mode, handlers: async () => (await import('./own-jobs.js')).jobs, ...options });
   }
 }
@@ -109,5 +109,4 @@ const moduleWorker = (path) => () => new Worker(path, { type: 'module' });
 Object.assign(globalThis, {
   weirpool, Pool, mode, long, takes, most, sharedBuffer, PoolError: weirpool.PoolError,
   describe, outcome, within, until, occupy, law, hex, fetchBytes, fetchBlob, upload, moduleWorker,
-  harness: true,
 });

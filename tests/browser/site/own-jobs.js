@@ -43,6 +43,8 @@ export const jobs = {
   later: () => Promise.resolve(1),
   laterFails: () => Promise.reject(new Error('lost')),
   func: () => () => 1,
+  blob: () => new Blob(['text']),
+  hostile: () => ({ toJSON() { throw new Error('hostile'); } }),
   big: () => 1n,
   cycle() {
     const value = {};
@@ -61,6 +63,33 @@ export const jobs = {
   },
   context: (_, context) => ({ cancelled: context.cancelled, remaining: context.remaining, attempt: context.attempt }),
 
+  // Fails until its attempt has come, by an error with these fields or, without any, by one that is no error.
+  onAttempt(input, { attempt }) {
+    if (attempt < input.attempt) throw input.error === undefined ? 'no' : Object.assign(new Error(`attempt ${attempt}`), input.error);
+    return { ...input, attempt };
+  },
+  // The first attempt takes until it is told to stop, or for ever.
+  slowFirst(deaf, context) {
+    while (context.attempt === 1 && (deaf || !context.cancelled));
+    if (context.cancelled) throw new Error('too slow');
+    return context.attempt;
+  },
+  // Reports its progress, step by step; the page has time to see it.
+  steps(count, context) {
+    for (let i = 1; i <= count; i++) {
+      context.progress(i, count);
+      for (const end = performance.now() + 40; performance.now() < end;);
+    }
+    return count;
+  },
+  async stepsLater(count, context) {
+    for (let i = 1; i <= count; i++) {
+      context.progress(i, count);
+      await new Promise((resolve) => setTimeout(resolve, 40));
+    }
+    return count;
+  },
+
   // Asynchronous: until it is told to stop.
   async hold(_, context) {
     while (!context.cancelled) await new Promise((resolve) => setTimeout(resolve, 1));
@@ -71,4 +100,10 @@ export const jobs = {
   throwsLater: () => new Promise(() => setTimeout(() => { throw new Error('too late'); })),
   // Asynchronous, and deaf to its cancellation.
   never: () => new Promise(() => {}),
+
+  // No jobs: what a bundler's namespace of a module may hold beside them.
+  default: () => 'default',
+  version: '1.0',
+  settings: { upper: true },
+  missing: undefined,
 };

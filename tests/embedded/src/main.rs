@@ -20,7 +20,7 @@ use cortex_m_semihosting::{
 use panic_semihosting as _;
 use weirpool_core::time::Instant;
 
-const TESTS: [(&str, fn()); 9] = [
+const TESTS: [(&str, fn()); 10] = [
     ("full_and_empty_are_exact", parts::full_and_empty_are_exact),
     (
         "priorities_and_order_are_kept",
@@ -29,6 +29,10 @@ const TESTS: [(&str, fn()); 9] = [
     (
         "a_time_out_comes_with_its_tick",
         parts::a_time_out_comes_with_its_tick,
+    ),
+    (
+        "a_failed_job_is_tried_again_after_its_backoff",
+        parts::a_failed_job_is_tried_again_after_its_backoff,
     ),
     (
         "the_pools_gates_follow_the_ticks",

@@ -7,8 +7,8 @@ use weirpool_core::{
     concurrency::ConcurrencyLimit,
     histogram::Histogram,
     pool::{
-        Cancel, Config, Finish, Outcome, Phase, Poll, Pool, Priority, Refused, Running, Settled,
-        Submit, Take, WorkerId,
+        Cancel, Config, Finish, Outcome, Phase, Policy, Poll, Pool, Priority, Refused, Retry,
+        Running, Settled, Submit, Take, WorkerId,
     },
     rate::{Quota, RateLimit},
     time::Instant,
@@ -49,7 +49,7 @@ fn take() -> Option<Running<u32>> {
 fn run(outcome: Outcome) -> Option<u32> {
     match POOL.finish(take()?, outcome, now()) {
         Finish::Settled(completion) => Some(completion.job),
-        Finish::Stale(_) => None,
+        Finish::Retry { .. } | Finish::Stale(_) => None,
     }
 }
 
@@ -137,6 +137,31 @@ pub(crate) fn a_time_out_comes_with_its_tick() {
         (done.job, done.result),
         (1, Settled::TimedOut(Phase::Queue))
     );
+    assert_settled();
+}
+
+pub(crate) fn a_failed_job_is_tried_again_after_its_backoff() {
+    let backoff = Duration::from_millis(4);
+    let policy = Policy::new(2, backoff, backoff).unwrap();
+    let options = Submit {
+        retry: Retry::Policy(policy),
+        ..Submit::DEFAULT
+    };
+    POOL.submit(1, options, now()).unwrap();
+    let Finish::Retry { at } = POOL.finish(take().unwrap(), Outcome::Failure, now()) else {
+        panic!("it has an attempt left")
+    };
+    assert!(at > now());
+    assert_eq!(POOL.snapshot().delayed, 1);
+    // The promise is kept to a tick.
+    wait_until(POOL.poll_at(now()).unwrap());
+    assert!(matches!(POOL.poll(now()), Poll::Promoted(_)));
+    let running = take().unwrap();
+    assert_eq!(running.attempt(), 2);
+    assert!(matches!(
+        POOL.finish(running, Outcome::Success, now()),
+        Finish::Settled(done) if done.result == Settled::Completed
+    ));
     assert_settled();
 }
 

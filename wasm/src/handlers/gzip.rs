@@ -45,6 +45,8 @@ pub fn gzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>
         if context.cancelled() {
             return Err(JobError::cancelled());
         }
+        let total = input.bytes.len();
+        context.progress((total - rest.len()) as f64, total as f64);
         let (chunk, later) = rest.split_at(rest.len().min(CHUNK));
         let flush = if later.is_empty() {
             MZFlush::Finish
@@ -73,7 +75,7 @@ pub fn gunzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'
     let mut output = Vec::new();
     let mut rest = &*input.bytes;
     loop {
-        rest = member(rest, &mut output, context)?;
+        rest = member(rest, &mut output, input.bytes.len(), context)?;
         if rest.is_empty() {
             output.shrink_to_fit();
             return Ok(Value::bytes(output));
@@ -81,10 +83,11 @@ pub fn gunzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'
     }
 }
 
-/// Decompresses the member at the start of `input`; returns what follows it.
+/// Decompresses the member at the start of `input`, the rest of `total` bytes; returns what follows it.
 fn member<'a>(
     input: &'a [u8],
     output: &mut Vec<u8>,
+    total: usize,
     context: &Context<'_>,
 ) -> Result<&'a [u8], JobError> {
     let mut rest = after_header(input).ok_or_else(|| JobError::failed("this is not gzip"))?;
@@ -96,6 +99,8 @@ fn member<'a>(
         if context.cancelled() {
             return Err(JobError::cancelled());
         }
+        // Up to what was read.
+        context.progress((total - rest.len()) as f64, total as f64);
         let result = inflate(&mut decoder, rest, &mut buffer, MZFlush::None);
         rest = &rest[result.bytes_consumed..];
         let piece = &buffer[..result.bytes_written];
@@ -172,6 +177,7 @@ mod tests {
     fn context() -> Context<'static> {
         Context {
             cancelled: &|| false,
+            progress: &|_, _| {},
             now: || 0.0,
             deadline: f64::INFINITY,
             attempt: 1,

@@ -76,6 +76,7 @@ impl Tile {
                     if context.cancelled() {
                         return Err(JobError::cancelled());
                     }
+                    context.progress(pixels.len() as f64 / 4.0, size as f64 / 4.0);
                 }
             }
         }
@@ -154,6 +155,7 @@ mod tests {
     fn draw(tile: Tile) -> Result<Vec<u8>, JobError> {
         tile.draw(&Context {
             cancelled: &|| false,
+            progress: &|_, _| {},
             now: || 0.0,
             deadline: f64::INFINITY,
             attempt: 1,

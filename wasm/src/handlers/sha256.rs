@@ -13,10 +13,11 @@ const CHUNK: usize = 64 * 1024;
 /// The digest in lower-case hexadecimal; a string is hashed as its UTF-8, any other value as JSON.
 pub fn sha256<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>, JobError> {
     let mut hash = Sha256::new();
-    for chunk in input.bytes.chunks(CHUNK) {
+    for (nth, chunk) in input.bytes.chunks(CHUNK).enumerate() {
         if context.cancelled() {
             return Err(JobError::cancelled());
         }
+        context.progress((nth * CHUNK) as f64, input.bytes.len() as f64);
         hash.update(chunk);
     }
     let mut digest = String::with_capacity(64);
@@ -34,6 +35,7 @@ mod tests {
     fn matches_the_standards_vectors() {
         let context = Context {
             cancelled: &|| false,
+            progress: &|_, _| {},
             now: || 0.0,
             deadline: f64::INFINITY,
             attempt: 1,

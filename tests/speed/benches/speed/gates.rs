@@ -1,6 +1,11 @@
 //! Breaker, rate limit and histogram beside their peers.
 
-use std::{cell::Cell, hint::black_box, time::Duration};
+use std::{
+    cell::Cell,
+    hint::black_box,
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use criterion::Criterion;
 use failsafe::{backoff, failure_policy};
@@ -22,6 +27,7 @@ pub(crate) fn bench(criterion: &mut Criterion) {
         let quota = (10_000_000, u32::MAX);
         rate(criterion, threads, "rate check, granted", quota, true);
         rate(criterion, threads, "rate check, denied", (1, 1), false);
+        rate_wait(criterion, threads);
         histogram(criterion, threads);
     }
 }
@@ -75,30 +81,52 @@ fn failsafe_call(breaker: &failsafe::StateMachine<impl failsafe::FailurePolicy, 
 }
 
 /// A check. Its time is given to both, a microsecond later at every check.
-fn rate(
-    criterion: &mut Criterion,
-    threads: u64,
-    name: &str,
-    (limit, burst): (u32, u32),
-    granted: bool,
-) {
+fn rate(criterion: &mut Criterion, threads: u64, name: &str, quota: (u32, u32), granted: bool) {
     let mut group = criterion.benchmark_group(name);
-    let quota = Quota::new(limit, Duration::from_secs(1)).unwrap();
-    let ours = RateLimit::new(Some(quota.with_burst(burst)));
-    let _ = ours.check(Instant::ZERO);
+    let (ours, theirs) = limits(quota);
     compete(&mut group, threads, "weirpool", |check| {
         let passed = ours.check(Instant::from_micros(time(check, granted)));
         assert_eq!(passed.is_ok(), granted);
     });
-    let quota = governor::Quota::per_second(limit.try_into().unwrap())
-        .allow_burst(burst.try_into().unwrap());
-    let theirs = governor::RateLimiter::direct_with_clock(quota, GivenTime);
-    let _ = theirs.check();
     compete(&mut group, threads, "governor", |check| {
         MICROS.set(time(check, granted));
         assert_eq!(theirs.check().is_ok(), granted);
     });
 }
+
+/// A check that is denied, and how long to wait then, which ours tells anyway.
+fn rate_wait(criterion: &mut Criterion, threads: u64) {
+    let mut group = criterion.benchmark_group("rate check, denied until when");
+    let (ours, theirs) = limits((1, 1));
+    compete(&mut group, threads, "weirpool", |check| {
+        let denied = ours.check(Instant::from_micros(time(check, false)));
+        black_box(denied.unwrap_err());
+    });
+    compete(&mut group, threads, "governor", |check| {
+        MICROS.set(time(check, false));
+        let denied = theirs.check().unwrap_err();
+        black_box(denied.wait_time_from(GivenTime.now()));
+    });
+}
+
+/// So many a second and so many at once, the first of them taken.
+fn limits((limit, burst): (u32, u32)) -> (RateLimit, Governor) {
+    let quota = Quota::new(limit, Duration::from_secs(1)).unwrap();
+    let ours = RateLimit::new(Some(quota.with_burst(burst)));
+    let _ = ours.check(Instant::ZERO);
+    let quota = governor::Quota::per_second(limit.try_into().unwrap())
+        .allow_burst(burst.try_into().unwrap());
+    let theirs = governor::RateLimiter::direct_with_clock(quota, GivenTime);
+    let _ = theirs.check();
+    (ours, theirs)
+}
+
+type Governor = governor::RateLimiter<
+    governor::state::NotKeyed,
+    governor::state::InMemoryState,
+    GivenTime,
+    governor::middleware::NoOpMiddleware<Nanos>,
+>;
 
 /// Time stands still where every check is to be denied.
 fn time(check: u64, granted: bool) -> u64 {
@@ -133,6 +161,17 @@ fn histogram(criterion: &mut Criterion, threads: u64) {
     let theirs = histogram::AtomicHistogram::new(3, 32).unwrap();
     compete(&mut group, threads, "histogram, atomic", |record| {
         theirs.increment(value(record)).unwrap();
+    });
+    // What it takes to tell the same of the values as ours does.
+    let (sum, max) = (AtomicU64::new(0), AtomicU64::new(0));
+    let name = "histogram, atomic, and sum and maximum";
+    compete(&mut group, threads, name, |record| {
+        let value = value(record);
+        theirs.increment(value).unwrap();
+        sum.fetch_add(value, Ordering::Relaxed);
+        if value > max.load(Ordering::Relaxed) {
+            max.fetch_max(value, Ordering::Relaxed);
+        }
     });
     // It is not for several threads without a lock.
     let theirs = hdrhistogram::Histogram::<u64>::new_with_bounds(1, 1 << 32, 1).unwrap();

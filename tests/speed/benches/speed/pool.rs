@@ -7,7 +7,7 @@
 use std::{
     hint::black_box,
     sync::{
-        atomic::{AtomicU32, AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering, fence},
         mpsc::{Receiver, Sender, channel},
     },
     thread::{self, Thread},
@@ -124,8 +124,12 @@ impl Executor {
     /// Counts one more runner, if there is something for it to do and a thread to run it.
     fn enlist(&self) -> bool {
         let most = self.threads.current_num_threads() as u32;
+        // It stands for the fence in `wants_worker` while every thread has a runner, which is usual in a busy pool: then
+        // no word is read that the runners write at every job.
+        fence(Ordering::SeqCst);
         let one_more = |runners| (runners < most).then_some(runners + 1);
-        self.pool.wants_worker()
+        self.runners.load(Ordering::Relaxed) < most
+            && self.pool.wants_worker()
             && self
                 .runners
                 .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more)

@@ -4,7 +4,7 @@
 
 use core::hint::black_box;
 
-use weirpool_core::{pool::Pool, time::Instant};
+use weirpool_core::pool::Pool;
 
 static POOL: Pool<u32, 64> = weirpool_sizes::pool();
 

@@ -1,0 +1,2 @@
+// Claims the name of a built-in job.
+export const echo = (value) => value;

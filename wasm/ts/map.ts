@@ -1,0 +1,139 @@
+// map(): one job for each input, and their results as a stream. Inputs are read as results are taken.
+
+import type { Job } from './job.ts';
+import { PoolError } from './errors.ts';
+
+/** The options of `map`, checked. */
+export interface MapSettings {
+  ordered: boolean;
+  /** The most inputs that are read and whose results are not taken. */
+  concurrency: number;
+  signal: AbortSignal | undefined;
+}
+
+/** A result to come. */
+interface Place {
+  value: unknown;
+  there: boolean;
+}
+
+/**
+ * The results of `start(input)` for each of `inputs`. Nothing is read before the first is asked for. Whatever ends it
+ * early (an error, an abort, the consumer) cancels the jobs under way and closes the source.
+ *
+ * Inputs are not gathered into larger jobs: with an empty job at about 1 µs, the promise that `for await` takes for
+ * each result costs as much as the job, and no chunk saves that one.
+ */
+export async function* map(
+  start: (input: unknown) => Job<unknown>,
+  inputs: Iterable<unknown> | AsyncIterable<unknown>,
+  { ordered, concurrency, signal }: MapSettings,
+): AsyncGenerator<unknown, void, undefined> {
+  if (signal?.aborted) throw signal.reason;
+  const source = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
+  const jobs = new Set<Job<unknown>>();
+  /** Ordered: one for each input that was read. Else: those that are there. */
+  const places: Place[] = [];
+  /** Inputs that are read, or being read, whose results are not taken. */
+  let held = 0;
+  let reading = false;
+  let exhausted = false;
+  let over = false;
+  let failure: { error: unknown } | undefined;
+  let wake = () => {};
+
+  const fail = (error: unknown) => {
+    if (over || failure !== undefined) return;
+    failure = { error };
+    for (const job of jobs) job.cancel(error);
+    wake();
+  };
+  const begin = (input: unknown, place: Place) => {
+    const job = start(input);
+    jobs.add(job);
+    job.then(
+      (value) => {
+        jobs.delete(job);
+        place.value = value;
+        place.there = true;
+        if (!ordered) places.push(place);
+        wake();
+      },
+      (error: unknown) => {
+        jobs.delete(job);
+        const limited = error instanceof PoolError && error.code === 'ERR_RATE_LIMITED';
+        // Backpressure too, but without a queue to wait in.
+        if (limited) setTimeout(() => over || failure !== undefined || begin(input, place), error.retryAfter);
+        else fail(error);
+      },
+    );
+  };
+  const arrived = ({ done, value }: IteratorResult<unknown>) => {
+    if (done) {
+      exhausted = true;
+      held--;
+      wake();
+      return;
+    }
+    const place: Place = { value: undefined, there: false };
+    if (ordered) places.push(place);
+    begin(value, place);
+  };
+  /** A source that throws has ended, and is not to be closed. */
+  const broken = (error: unknown) => {
+    exhausted = true;
+    fail(error);
+  };
+  const fill = () => {
+    while (held < concurrency && !reading && !exhausted && failure === undefined) {
+      held++;
+      try {
+        const step = source.next();
+        if ('then' in step) {
+          reading = true;
+          step.then((result) => {
+            reading = false;
+            if (over) return;
+            arrived(result);
+            fill();
+          }, broken);
+        } else {
+          arrived(step);
+        }
+      } catch (error) {
+        broken(error);
+      }
+    }
+  };
+  const abort = () => fail(signal!.reason);
+  signal?.addEventListener('abort', abort);
+  try {
+    for (;;) {
+      fill();
+      if (failure !== undefined) throw failure.error;
+      if (places[0]?.there) {
+        const { value } = places.shift()!;
+        held--;
+        // The workers go on while the consumer does.
+        fill();
+        yield value;
+      } else if (exhausted && held === 0) {
+        return;
+      } else {
+        await new Promise<void>((resolve) => (wake = resolve));
+      }
+    }
+  } finally {
+    over = true;
+    signal?.removeEventListener('abort', abort);
+    const closing = exhausted ? undefined : close(source);
+    for (const job of jobs) job.cancel();
+    // An error of ours goes before one of the source; and a source that is being read may never answer.
+    if (failure === undefined && !reading) await closing;
+    else closing?.catch(() => {});
+  }
+}
+
+async function close(source: Iterator<unknown> | AsyncIterator<unknown>): Promise<void> {
+  await source.return?.();
+}
