@@ -196,6 +196,7 @@ test('close drains by default: what was accepted runs, what comes later is refus
   }
   assert.deepEqual(result.values, [1, 2, 3]);
   assert.equal(result.stats.refusedClosed, 4);
+  assert.deepEqual(result.stats.workers, [{ id: 0, state: 'left', jobsDone: 3 }]);
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
   assert.deepEqual([result.report.mode, result.report.clean, result.report.finished, result.report.aborted, result.report.terminated], ['drain', true, 3, 0, 0]);
   assert.ok(result.text.length > 0);

@@ -27,6 +27,8 @@ pub const WORKER_IDS: usize = 4 * MAX_WORKERS;
 pub const SLOTS: usize = 4096;
 /// More than slots: a settled job's record is in use until the page has read it.
 const TOKENS: usize = 2 * SLOTS;
+/// What the doorbell is set to where only a message wakes the page.
+const BY_MESSAGE: i32 = 2;
 
 /// A pool in shared memory.
 pub struct SharedPool {
@@ -38,7 +40,8 @@ pub struct SharedPool {
     pub completions: Apart<TakeAllList>,
     /// News of delayed jobs for the page.
     pub retries: Apart<Retries>,
-    /// 1 while the page sleeps in `Atomics.waitAsync`; whoever turns it to 0 wakes the page.
+    /// 1 while the page sleeps in `Atomics.waitAsync`, `BY_MESSAGE` while it waits in a browser without that; whoever
+    /// turns it to 0 wakes the page.
     pub doorbell: AtomicI32,
     /// The number of the newest threads (see [`Runners`]): runners of older ones take no more jobs. `HALTED` once the
     /// page has given this memory up. Written by the page.
@@ -357,10 +360,15 @@ impl SharedPool {
     /// of them sees the other.
     fn ring(&self) {
         fence(Ordering::SeqCst);
-        if self.doorbell.load(Ordering::Relaxed) != 0
-            && self.doorbell.swap(0, Ordering::SeqCst) != 0
-        {
-            crate::threads::notify(&self.doorbell);
+        let bell = self.doorbell.load(Ordering::Relaxed);
+        // The page is awake when it completes something itself, and looks afterwards.
+        if bell == 0 || (bell == BY_MESSAGE && !crate::threads::may_message()) {
+            return;
+        }
+        match self.doorbell.swap(0, Ordering::SeqCst) {
+            0 => {}
+            BY_MESSAGE => crate::threads::message_page(),
+            _ => crate::threads::notify(&self.doorbell),
         }
     }
 

@@ -199,6 +199,19 @@ pub fn call_javascript(handler: u32, token: u32) -> Result<u32, &'static str> {
     })
 }
 
+/// What a worker's JavaScript is called with to send the page a message instead of running a handler.
+const MESSAGE: u32 = u32::MAX;
+
+/// Whether this thread can send the page a message.
+pub fn may_message() -> bool {
+    JAVASCRIPT.with_borrow(Option::is_some)
+}
+
+/// Wakes a page that cannot sleep on a word.
+pub fn message_page() {
+    let _ = call_javascript(MESSAGE, 0);
+}
+
 /// Wakes the thread that sleeps on `word`, if any.
 pub fn notify(word: &AtomicI32) {
     // SAFETY: the address is that of a live, aligned word in shared memory.

@@ -4,13 +4,13 @@ import type { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
 import { hold, release } from './node.ts';
 import type { Task } from './job.ts';
-import type { CloseOptions, CloseReport } from './types.ts';
+import type { CloseOptions, CloseReport, WorkerStats } from './types.ts';
 
-/** Closes the pool; `last` is called when all is counted and nothing is freed yet. */
+/** Closes the pool; `last` is called with the workers that it had, when all is counted and nothing is freed yet. */
 export async function close(
   engine: Engine,
   { mode, deadline }: Required<CloseOptions>,
-  last: () => void,
+  last: (workers: WorkerStats[]) => void,
 ): Promise<CloseReport> {
   hold();
   const began = performance.now();
@@ -34,11 +34,12 @@ export async function close(
   if (engine.paused && engine.open > 0 && !engine.instance.broken) engine.setPaused(false);
   await before(left(), engine.settlement.idle());
   if (engine.open > 0) aborted += engine.settlement.endAll(cutOff);
+  const workers = engine.executor.workers();
   engine.stop();
   await engine.executor.leave(left());
   engine.executor.drain();
   const terminated = engine.executor.size;
-  last();
+  last(workers);
   engine.dispose();
   release();
   return {

@@ -13,8 +13,8 @@ type Wait = { async: true; value: Promise<string> } | { async: false; value: str
 type WaitAsync = (words: Int32Array, index: number, value: number) => Wait;
 const waitAsync = (Atomics as { waitAsync?: WaitAsync }).waitAsync;
 
-/** How often a browser without `Atomics.waitAsync` looks while jobs are under way, in ms. */
-const POLL = 1;
+/** What the doorbell is set to: how a worker is to ring it. Without `Atomics.waitAsync`, by a message. */
+const BELL = waitAsync === undefined ? 2 : 1;
 
 export class Completions {
   readonly #engine: Engine;
@@ -113,7 +113,8 @@ export class Completions {
     this.#first = newer;
   }
 
-  #wake(): void {
+  /** The doorbell has been rung. */
+  rung(): void {
     this.#armed = false;
     if (this.#stopped) return;
     this.drain();
@@ -124,21 +125,17 @@ export class Completions {
     if (this.#stopped) return;
     this.#armed = true;
     // First the bell, then one more look: a worker pushes first and then looks at the bell.
-    Atomics.store(this.#words, this.#doorbell, 1);
+    Atomics.store(this.#words, this.#doorbell, BELL);
     if (Atomics.load(this.#words, this.#head) !== 0 || Atomics.load(this.#words, this.#delayed) !== 0) {
-      macrotask(() => this.#wake());
+      macrotask(() => this.rung());
       return;
     }
-    if (waitAsync === undefined) {
-      this.#armed = this.#engine.busy;
-      if (this.#armed) setTimeout(() => this.#wake(), POLL);
-      return;
-    }
-    const wait = waitAsync(this.#words, this.#doorbell, 1);
+    if (waitAsync === undefined) return;
+    const wait = waitAsync(this.#words, this.#doorbell, BELL);
     if (wait.async) {
-      void wait.value.then(() => this.#wake());
+      void wait.value.then(() => this.rung());
     } else {
-      macrotask(() => this.#wake());
+      macrotask(() => this.rung());
     }
   }
 }

@@ -31,6 +31,7 @@ export type ToWorker = ({ weirpool: 'job'; watched: boolean } & Order) | { weirp
 export type Message =
   | { weirpool: 'ready'; worker: number; handlers: string[] }
   | { weirpool: 'exit'; worker: number }
+  | { weirpool: 'bell' }
   | ({ weirpool: 'done'; worker: number; token: number } & Answer)
   | { weirpool: 'progress'; worker: number; token: number; done: number; total: number }
   | { weirpool: 'trap'; worker: number; message: string; token?: number }

@@ -20,7 +20,7 @@ import { Results } from './results.ts';
 import { collect } from './stats.ts';
 import type {
   Breaker, BreakerState, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName, MapOptions, Output,
-  PoolEventMap, PoolOptions, PoolStats, RateLimit, Refusal, RunOptions, TryOptions, WorkerRange,
+  PoolEventMap, PoolOptions, PoolStats, RateLimit, Refusal, RunOptions, TryOptions, WorkerRange, WorkerStats,
 } from './types.ts';
 
 /** The arguments after a job's name; the input may be left out where it may be undefined. */
@@ -223,8 +223,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   close(options?: CloseOptions): Promise<CloseReport> {
     if (this.#closing !== undefined) return this.#closing;
     const settings = closeSettings(options);
-    const last = () => {
-      this.#last = this.#collect();
+    const last = (workers: WorkerStats[]) => {
+      this.#last = { ...this.#collect(), workers: workers.map(({ id, jobsDone }) => ({ id, state: 'left', jobsDone })) };
       this.#refusedBefore = this.#engine.corrections.refusedClosed;
     };
     this.#closing = close(this.#engine, settings, last).then((report) => {

@@ -33,6 +33,9 @@ export function enterThreads(
   }
 }
 
+/** Not a handler: the page is to be told by message that a job has ended. */
+const RING = 0xffff_ffff;
+
 /** What wasm calls for each job that is not built in. It must not throw. */
 function caller(
   memory: WebAssembly.Memory,
@@ -104,6 +107,11 @@ function caller(
   };
 
   return (handler, token) => {
+    // A number that Rust passes as unsigned may arrive as either.
+    if (handler === RING) {
+      say({ weirpool: 'bell' });
+      return 0;
+    }
     const record = records + token * stride;
     try {
       const length = i32[record + R.INPUT_LEN]! >>> 0;

@@ -50,6 +50,7 @@ export class Threads implements Executor {
       started: (worker) => engine.emit('workerstart', () => ({ worker })),
       exited: (worker) => this.#exited(worker),
       crashed: (worker, message) => this.#crashed(worker, message),
+      rung: () => this.#completions.rung(),
       // Whoever trapped says so itself.
       felled: (message) => engine.instance.suspect(message),
     });

@@ -12,6 +12,8 @@ export interface Listener {
   started(worker: number): void;
   /** A worker trapped, or ended unasked; `token` is that of the job that did it, where the worker knows. */
   crashed(worker: number, message: string, token: number | undefined): void;
+  /** A worker that shares memory rings the page's doorbell by message. */
+  rung?(): void;
   /** A worker that shares memory ended by another one's trap. */
   felled?(message: string): void;
   /** A worker that shares memory has left the pool. */
@@ -170,6 +172,9 @@ export class Crew {
           case 'trap':
             if (this.#running.has(id)) this.#listener.crashed(id, message.message, message.token);
             else fail(message.message);
+            break;
+          case 'bell':
+            this.#listener.rung?.();
             break;
           case 'felled':
             this.#listener.felled?.(message.message);
