@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::fresh::Stamp;
-use crate::process::{command, output, run};
+use crate::process::{command, run};
 use crate::setup;
 use crate::toolchain::{
     BINARYEN, Toolchain, binaryen_folder, cargo_target, package, root, wasm_bindgen_folder,
@@ -30,20 +30,20 @@ const WASM_FEATURES: [&str; 9] = [
 const BINDGEN_WASM: &str = "wasm_bg.wasm";
 const SHIPPED_WASM: &str = "weirpool.wasm";
 /// The files of a package that its module makes.
-const OF_THE_MODULE: [&str; 3] = ["wasm.js", "wasm.d.ts", SHIPPED_WASM];
+pub(crate) const OF_THE_MODULE: [&str; 3] = ["wasm.js", "wasm.d.ts", SHIPPED_WASM];
 
 /// A crate whose module is built, with weirpool's own crate in it.
-struct Crate<'a> {
+pub(crate) struct Crate<'a> {
     /// Its folder.
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
     /// The name of its library.
-    library: &'a str,
+    pub(crate) library: &'a str,
     /// What else cargo is told.
-    arguments: &'a [&'a str],
+    pub(crate) arguments: &'a [&'a str],
     /// Where cargo builds it.
-    target: PathBuf,
+    pub(crate) target: PathBuf,
     /// Where the module and its glue go.
-    output: PathBuf,
+    pub(crate) output: PathBuf,
 }
 
 /// Builds everything that is not fresh.
@@ -87,73 +87,6 @@ pub(crate) fn build_bare() -> Result<PathBuf> {
     Ok(output.join(SHIPPED_WASM))
 }
 
-/// Builds an npm package of another crate, which adds its handlers to weirpool's: the same files around another module,
-/// under the crate's name and version. It goes into the folder `pkg` of that crate.
-pub(crate) fn build_own(folder: &Path) -> Result<()> {
-    build_package()?;
-    let folder = std::path::absolute(folder)?;
-    let mut metadata = setup::toolchain()?.command("cargo")?;
-    metadata
-        .args([
-            "metadata",
-            "--no-deps",
-            "--format-version=1",
-            "--manifest-path",
-        ])
-        .arg(folder.join("Cargo.toml"));
-    let metadata: Value =
-        serde_json::from_str(&output(&mut metadata)?).context("what cargo metadata printed")?;
-    let packages = metadata["packages"].as_array().context("no packages")?;
-    let own = packages
-        .iter()
-        .find(|own| {
-            own["manifest_path"]
-                .as_str()
-                .is_some_and(|path| Path::new(path) == folder.join("Cargo.toml"))
-        })
-        .with_context(|| format!("there is no package in {}", folder.display()))?;
-    let library = own["targets"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .find(|target| {
-            let kinds = target["kind"].as_array();
-            kinds.is_some_and(|kinds| kinds.iter().any(|kind| kind == "lib" || kind == "cdylib"))
-        })
-        .and_then(|target| target["name"].as_str())
-        .context("it has no library")?;
-
-    let pkg = folder.join("pkg");
-    fs_err::create_dir_all(&pkg)?;
-    for entry in fs_err::read_dir(package())? {
-        let entry = entry?;
-        if !OF_THE_MODULE.contains(&entry.file_name().to_string_lossy().as_ref()) {
-            copy_if_changed(&entry.path(), &pkg.join(entry.file_name()))?;
-        }
-    }
-    build_wasm(
-        setup::toolchain()?,
-        &Crate {
-            library: &library.replace('-', "_"),
-            arguments: &[],
-            target: cargo_target(),
-            output: pkg.clone(),
-            folder,
-        },
-    )?;
-    minify(&pkg.join("wasm.js"))?;
-    let manifest = fs_err::read_to_string(root().join("wasm/package.json"))?;
-    let (name, version) = (own["name"].as_str(), own["version"].as_str());
-    let manifest = shipped_manifest(
-        &manifest,
-        name.context("the crate has no name")?,
-        version.context("the crate has no version")?,
-    )?;
-    fs_err::write(pkg.join("package.json"), manifest)?;
-    println!("{}", pkg.display());
-    Ok(())
-}
-
 /// Minifies a script in place, once.
 pub(crate) fn minify(script: &Path) -> Result<()> {
     run(command("node", &root().join("wasm"))
@@ -161,7 +94,8 @@ pub(crate) fn minify(script: &Path) -> Result<()> {
         .arg(script))
 }
 
-fn build_wasm(toolchain: Toolchain, built: &Crate<'_>) -> Result<()> {
+/// Builds a crate's module and the glue to it.
+pub(crate) fn build_wasm(toolchain: Toolchain, built: &Crate<'_>) -> Result<()> {
     let Crate {
         library, output, ..
     } = built;
@@ -178,6 +112,11 @@ fn build_wasm(toolchain: Toolchain, built: &Crate<'_>) -> Result<()> {
     let module = built
         .target
         .join(format!("wasm32-unknown-unknown/release/{library}.wasm"));
+    if !contains(&fs_err::read(&module)?, b"pool_create") {
+        bail!(
+            "{library} depends on weirpool-wasm, but does not use it: call weirpool_wasm::register"
+        );
+    }
     let versions = format!(
         "wasm-bindgen {}, binaryen {BINARYEN}",
         wasm_bindgen_version()?
@@ -340,7 +279,7 @@ fn write_package() -> Result<()> {
 }
 
 /// The manifest that ships: a crate's name and version, and nothing that only building needs.
-fn shipped_manifest(manifest: &str, name: &str, version: &str) -> Result<String> {
+pub(crate) fn shipped_manifest(manifest: &str, name: &str, version: &str) -> Result<String> {
     let mut manifest: Value = serde_json::from_str(manifest).context("wasm/package.json")?;
     let fields = manifest
         .as_object_mut()
@@ -365,12 +304,17 @@ fn build_page() -> Result<()> {
     stamp.write()
 }
 
-fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
     let wanted = fs_err::read(from)?;
     if fs_err::read(to).is_ok_and(|existing| existing == wanted) {
         return Ok(());
     }
     Ok(fs_err::write(to, wanted)?)
+}
+
+/// Whether `part` is somewhere in `bytes`.
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 mod build;
 mod demo;
 mod fresh;
+mod own;
 mod pack;
 mod process;
 mod setup;
@@ -93,7 +94,7 @@ fn perform(task: Task) -> Result<bool> {
         Task::Bench { native: true } => native_bench()?,
         Task::Bench { native: false } => bench()?,
         Task::Build => build::build()?,
-        Task::Package { folder } => build::build_own(&folder)?,
+        Task::Package { folder } => own::package(&folder)?,
         Task::Pack => drop(pack::pack()?),
         Task::Setup => println!("Everything is there.\n{}", setup::by_hand(setup::setup()?)?),
     }

@@ -114,7 +114,7 @@ fn weigh(files: &[String], bare: &Path) -> Result<()> {
             zipped += size;
             // Where it was built is nobody's business, and differs from machine to machine.
             let folder = root();
-            if contains(&content, folder.as_os_str().as_encoded_bytes()) {
+            if build::contains(&content, folder.as_os_str().as_encoded_bytes()) {
                 bail!("{} names the folder that it was built in", file.display());
             }
         }
@@ -124,10 +124,6 @@ fn weigh(files: &[String], bare: &Path) -> Result<()> {
         }
     }
     Ok(())
-}
-
-fn contains(bytes: &[u8], part: &[u8]) -> bool {
-    bytes.windows(part.len()).any(|window| window == part)
 }
 
 /// The files that an `exports` field leads to.

@@ -213,6 +213,12 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             30,
             loom("weirpool-wasm", "loom"),
         ),
+        step(
+            "handlers, natively",
+            Tests,
+            5,
+            cargo(&["test", "--package", "weirpool-wasm", "--lib"]),
+        ),
         step("wasm tests in Chromium", Tests, 20, wasm_tests),
         step(
             "types of the package",
