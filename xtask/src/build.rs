@@ -30,7 +30,7 @@ const WASM_FEATURES: [&str; 9] = [
 const BINDGEN_WASM: &str = "wasm_bg.wasm";
 const SHIPPED_WASM: &str = "weirpool.wasm";
 /// The files of a package that its module makes.
-pub(crate) const OF_THE_MODULE: [&str; 3] = ["wasm.js", "wasm.d.ts", SHIPPED_WASM];
+pub(crate) const OF_THE_MODULE: [&str; 2] = ["wasm.js", SHIPPED_WASM];
 
 /// A crate whose module is built, with weirpool's own crate in it.
 pub(crate) struct Crate<'a> {
@@ -142,6 +142,8 @@ pub(crate) fn build_wasm(toolchain: Toolchain, built: &Crate<'_>) -> Result<()> 
     bindgen.args([
         "--target",
         "web",
+        // The package has its own declarations.
+        "--no-typescript",
         "--experimental-reset-state-function",
         "--out-name",
         "wasm",
@@ -151,7 +153,6 @@ pub(crate) fn build_wasm(toolchain: Toolchain, built: &Crate<'_>) -> Result<()> 
 
     let glue = fs_err::read_to_string(bound.join("wasm.js"))?;
     fs_err::write(output.join("wasm.js"), adapt_glue(&glue)?)?;
-    fs_err::copy(bound.join("wasm.d.ts"), output.join("wasm.d.ts"))?;
 
     let mut optimise = command(
         binaryen_folder()?.join("node_modules/.bin/wasm-opt"),
@@ -323,7 +324,7 @@ mod tests {
 
     /// The lines of glue that matter here.
     fn glue() -> String {
-        let mut glue = String::from("/* @ts-self-types=\"./wasm.d.ts\" */\nkept(1);\n");
+        let mut glue = String::from("kept(1);\n");
         for start in UNUSED_GLUE {
             glue += start;
             glue += if start.ends_with(['{', '(']) {
@@ -340,9 +341,7 @@ mod tests {
     fn the_glue_ships_with_what_is_used() {
         assert_eq!(
             adapt_glue(&glue()).unwrap(),
-            format!(
-                "/* @ts-self-types=\"./wasm.d.ts\" */\nkept(1);\nconst ret = undefined;\n{INIT}\n"
-            )
+            format!("kept(1);\nconst ret = undefined;\n{INIT}\n")
         );
     }
 

@@ -217,7 +217,7 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             "handlers, natively",
             Tests,
             5,
-            cargo(&["test", "--package", "weirpool-wasm", "--lib"]),
+            cargo(&["test", "--package", "weirpool-wasm"]),
         ),
         step("wasm tests in Chromium", Tests, 20, wasm_tests),
         step(

@@ -50,10 +50,17 @@ pub type Handlers = &'static [(&'static str, Handler)];
 /// Adds a crate's own handlers to the built-in ones: to be called by its start function, which runs in every thread.
 /// Only the first call counts. The name of a built-in handler may be given to another one.
 ///
-/// ```ignore
+/// ```no_run
+/// use wasm_bindgen::prelude::*;
+/// use weirpool_wasm::{Context, JobError, Value};
+///
 /// #[wasm_bindgen(start)]
 /// fn start() {
-///     weirpool_wasm::register(&[("count_primes", count_primes)]);
+///     weirpool_wasm::register(&[("count", count)]);
+/// }
+///
+/// fn count<'a>(input: &'a Value<'a>, _: &Context<'_>) -> Result<Value<'a>, JobError> {
+///     Ok(Value::json(input.bytes.len().to_string()))
 /// }
 /// ```
 pub fn register(handlers: Handlers) {
