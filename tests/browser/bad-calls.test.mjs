@@ -51,7 +51,10 @@ test('bad pool options', {}, async (page) => {
       [{ breaker: { window: 1000 } }, RANGE, 'breaker.window'], [{ breaker: { window: 5, minimumCalls: 6 } }, RANGE, 'breaker.minimumCalls'],
       [{ breaker: { slowRate: 50 } }, TYPE, 'breaker.slowCall'], [{ breaker: { pause: -1 } }, RANGE, 'breaker.pause'],
       [{ breaker: { pause: 100, maxPause: 50 } }, RANGE, 'breaker.maxPause'], [{ breaker: { probes: 0 } }, RANGE, 'breaker.probes'],
-      [{ breaker: { lease: -1 } }, RANGE, 'breaker.lease'],
+      [{ breaker: { lease: -1 } }, RANGE, 'breaker.lease'], [{ breaker: { per: 'worker' } }, RANGE, 'breaker.per'],
+      [{ adaptive: 5 }, TYPE, 'adaptive'], [{ adaptive: { limit: 5 } }, TYPE, '"adaptive.limit"'],
+      [{ adaptive: { target: 0 } }, RANGE, 'adaptive.target'], [{ adaptive: { target: 50, window: 20 } }, RANGE, 'adaptive.window'],
+      [{ adaptive: { min: 0 } }, RANGE, 'adaptive.min'], [{ workers: 1, adaptive: { min: 2 } }, RANGE, 'minimum'],
       [{ timeout: '5' }, TYPE, 'timeout'], [{ timeout: 0 }, RANGE, 'timeout'], [{ timeout: NaN }, RANGE, 'timeout'], [{ timeout: 2 ** 31 }, RANGE, 'timeout'],
       [{ queueTimeout: -1 }, RANGE, 'queueTimeout'], [{ totalTimeout: '1' }, TYPE, 'totalTimeout'],
       [{ killAfter: '1' }, TYPE, 'killAfter'], [{ killAfter: -1 }, RANGE, 'killAfter'], [{ killGrace: 0 }, RANGE, 'killGrace'],
@@ -98,7 +101,7 @@ test('bad arguments', {}, async (page) => {
       [() => pool.results({ size: 1 }), 'throws TypeError', '"size"'],
       [() => pool.close({ mode: 'now' }), 'throws RangeError', 'mode'],
       [() => pool.close({ deadline: '1' }), 'throws TypeError', 'deadline'],
-      [() => pool.breaker.trip(), 'throws TypeError', 'breaker'],
+      [() => pool.breaker.trip(), 'throws TypeError', 'breaker'], [() => pool.breaker.of('echo'), 'throws TypeError', 'breaker.per'],
       [() => new Pool(), 'throws TypeError', 'Pool.create()'],
     ];
   });

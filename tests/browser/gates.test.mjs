@@ -462,3 +462,67 @@ test('the metrics come as text for Prometheus and for people', {}, async (page) 
   assert.match(report, /^retried +1$/m);
   assert.match(report, /^queued +0 of 1024 \(delayed 0\)$/m);
 });
+
+test('with a breaker for each job, one that fails leaves the others alone, also after a reset', { expectProblems: /unreachable|RuntimeError/ }, async (page, { mode }) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, breaker: { per: 'job', consecutive: 3, pause: 60_000 } });
+    const changes = [];
+    pool.addEventListener('breakerchange', ({ detail }) => changes.push(detail));
+    const fails = await Promise.all(Array.from({ length: 3 }, () => outcome(pool.run('simulate', { duration: 0, outcome: 'error' }))));
+    const open = await outcome(pool.run('simulate', { duration: 0 }));
+    const other = await outcome(pool.run('echo', 'runs'));
+    const { breaker, breakers } = pool.stats();
+    const text = [pool.prometheus(), pool.report()];
+    const simulate = pool.breaker.of('simulate');
+    const causes = simulate.log.map(({ cause }) => cause);
+    const wrong = [];
+    for (const call of [() => pool.breaker.trip(), () => pool.breaker.of('no such job'), () => simulate.of('echo')]) {
+      try { call(); } catch (error) { wrong.push(error.name); }
+    }
+    simulate.reset();
+    pool.breaker.of('echo').trip();
+    const trapped = await outcome(pool.run('simulate', { duration: 0, outcome: 'trap' }));
+    const after = await Promise.all([outcome(pool.run('echo', 1)), outcome(pool.run('sha256', 'x'))]);
+    const states = [pool.breaker.of('echo').state, simulate.state, pool.breaker.state];
+    const sums = law(pool.stats());
+    await within(pool.close());
+    return { fails, open, other, breaker, breakers, text, causes, wrong, trapped, after, states, changes, sums, last: simulate.state };
+  });
+  for (const { error } of result.fails) assert.equal(error.code, 'ERR_JOB_FAILED');
+  assert.equal(result.open.error.code, 'ERR_CIRCUIT_OPEN');
+  assert.equal(result.other.value, 'runs');
+  assert.deepEqual([result.breaker.state, result.breakers.simulate, result.breakers.echo], ['disabled', 'open', 'closed']);
+  assert.match(result.text[0], /^weirpool_breaker_state\{job="simulate",state="open"\} 1$/m);
+  assert.match(result.text[1], /^breaker of simulate +open$/m);
+  assert.deepEqual([result.causes, result.wrong], [['consecutive'], ['TypeError', 'TypeError', 'TypeError']]);
+  assert.equal(result.trapped.error.code, 'ERR_PANIC');
+  assert.deepEqual(result.after.map(({ ok, error }) => ok || error.code), ['ERR_CIRCUIT_OPEN', true]);
+  assert.deepEqual([result.states, result.last], [['forced-open', 'closed', 'disabled'], 'closed']);
+  assert.deepEqual(result.changes, [
+    { from: 'closed', to: 'open', job: 'simulate' }, { from: 'open', to: 'closed', job: 'simulate' },
+    { from: 'closed', to: 'forced-open', job: 'echo' },
+  ]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+  assert.ok(mode);
+});
+
+test('an adaptive limit falls while jobs take longer than its target, and rises again', {}, async (page, { mode }) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({
+      workers: 4, adaptive: { target: 100, window: 100 }, queue: { whenFull: 'wait', maxWaiting: 100_000 },
+    });
+    const limits = [pool.stats().limit];
+    await within(Promise.all(Array.from({ length: 36 }, () => pool.run('simulate', { duration: 120 }))));
+    limits.push(pool.stats().limit);
+    const slow = pool.stats().completed;
+    await until(async () => {
+      await Promise.all(Array.from({ length: 40 }, () => pool.run('simulate', { duration: 5 })));
+      return pool.stats().limit === limits[0];
+    }, 'the limit has risen', 20_000);
+    const sums = law(pool.stats());
+    return { limits, slow, report: await within(pool.close()), sums };
+  });
+  assert.deepEqual(result.limits, mode === 'inline' ? [1, 1] : [4, 1]);
+  assert.deepEqual([result.slow, result.report.clean], [36, true]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});

@@ -62,3 +62,23 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
     });
   }
 }
+
+test('Node: the first mistakes are named, with what to do', () => {
+  const { relative, unserved, missing, threads, inline } = JSON.parse(output(RUNTIMES.Node, 'mistakes.js'));
+  assert.equal(relative[0], 'TypeError');
+  assert.match(relative[1], /workerUrl is not a URL: ".\/my-worker.js" .*import\.meta\.url/);
+  assert.equal(unserved[0], 'ERR_WORKER_LOAD');
+  assert.match(unserved[1], /serve\(\)/);
+  assert.equal(missing[0], 'ERR_WORKER_LOAD');
+  assert.match(missing[1], /nowhere\.js/);
+  assert.deepEqual([threads[0], inline[0]], ['ERR_UNKNOWN_JOB', 'ERR_UNKNOWN_JOB']);
+  assert.match(threads[1], /`createWorker`/);
+  assert.match(inline[1], /`handlers`/);
+});
+
+test('Node: what it prints of an error that nobody catches can be read', () => {
+  const { status, stderr } = spawnSync(process.execPath, ['uncaught.js'], { cwd: folder, encoding: 'utf8' });
+  assert.equal(status, 1);
+  assert.match(stderr, /RangeError: workers must be a whole number/);
+  for (const line of stderr.split('\n')) assert.ok(line.length <= 600, `a line of ${line.length} characters`);
+});

@@ -7,6 +7,7 @@ use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 
 use wasm_bindgen::prelude::*;
+use weirpool_core::adaptive;
 use weirpool_core::breaker;
 use weirpool_core::error::ConfigError;
 use weirpool_core::pool::{Allowance, Config, Lost, Order, Policy, Refusal};
@@ -96,6 +97,10 @@ fn read_config(config: &[f64]) -> Result<(Config, bool), JsError> {
         retry_timeouts,
         budget,
         reserve,
+        breaker_per_job,
+        target,
+        adaptive_window,
+        least,
     ] = config
     else {
         return Err(JsError::new("the configuration has another length"));
@@ -129,6 +134,7 @@ fn read_config(config: &[f64]) -> Result<(Config, bool), JsError> {
         probes: probes as u8,
         lease: duration(lease),
     });
+    let per_job = breaker_per_job != 0.0;
     let config = Config {
         capacity: capacity as usize,
         limit: limit as u16,
@@ -140,13 +146,17 @@ fn read_config(config: &[f64]) -> Result<(Config, bool), JsError> {
         ageing: some(ageing).map(duration),
         max_in_flight: some(max_in_flight).map(|n| n as u32),
         rate,
-        breaker,
+        breaker: breaker.filter(|_| !per_job),
         order: some(horizon).map_or(Order::Fifo, |horizon| Order::Deadline {
             horizon: duration(horizon),
         }),
         count_submit_timeouts: count_submit_timeouts != 0.0,
-        adaptive: None,
-        kind_breaker: None,
+        adaptive: some(target).map(|target| adaptive::Config {
+            target: duration(target),
+            window: duration(adaptive_window),
+            min: least as u16,
+        }),
+        kind_breaker: breaker.filter(|_| per_job),
         retry,
         retry_budget: Allowance {
             percent: budget as u16,
@@ -327,27 +337,28 @@ pub fn abort_next(number: u32) -> i32 {
     pool(number).abort_next().map_or(-1, |token| token as i32)
 }
 
-/// Counts a refusal that the page decided: 0 time-out, 1 abort, 2 input.
+/// Counts a refusal of a handler's job that the page decided: 0 time-out, 1 abort, 2 input.
 #[wasm_bindgen]
-pub fn note_refused(number: u32, kind: u32) {
-    pool(number).core.note_refused(
-        match kind {
+pub fn note_refused(number: u32, reason: u32, handler: u32) {
+    let pool = pool(number);
+    pool.core.note_refused(
+        match reason {
             0 => Refusal::Timeout,
             1 => Refusal::Abort,
             _ => Refusal::Input,
         },
-        None,
+        pool.kind(handler),
         clock::instant(clock::now()),
     );
 }
 
-/// Counts the end of a job that a reset could not carry over: 0 killed, 1 trapped, 2 another job's
+/// Counts the end of a handler's job that a reset could not carry over: 0 killed, 1 trapped, 2 another job's
 /// trap or kill, 3 cancelled meanwhile.
 #[wasm_bindgen]
-pub fn note_lost(number: u32, kind: u32) {
-    pool(number)
-        .core
-        .note_lost(lost(kind), None, clock::instant(clock::now()));
+pub fn note_lost(number: u32, how: u32, handler: u32) {
+    let pool = pool(number);
+    let now = clock::instant(clock::now());
+    pool.core.note_lost(lost(how), pool.kind(handler), now);
 }
 
 /// When a job that was lost in the same way is tried again (µs), with its terms, times and attempts in the record of a
@@ -409,37 +420,38 @@ pub fn set_max_in_flight(number: u32, most: f64) -> Result<(), JsError> {
     pool(number).core.set_max_in_flight(most).map_err(js_error)
 }
 
+/// Opens a handler's breaker: the pool's, unless each handler has its own; so with the others here.
 #[wasm_bindgen]
-pub fn breaker_trip(number: u32) {
-    pool(number)
-        .core
-        .breaker()
-        .trip(clock::instant(clock::now()));
+pub fn breaker_trip(number: u32, handler: u32) {
+    let now = clock::instant(clock::now());
+    pool(number).breaker(handler).trip(now);
 }
 
 #[wasm_bindgen]
-pub fn breaker_reset(number: u32) {
-    pool(number)
-        .core
-        .breaker()
-        .reset(clock::instant(clock::now()));
+pub fn breaker_reset(number: u32, handler: u32) {
+    let now = clock::instant(clock::now());
+    pool(number).breaker(handler).reset(now);
 }
 
 #[wasm_bindgen]
-pub fn breaker_disable(number: u32) {
-    pool(number)
-        .core
-        .breaker()
-        .disable(clock::instant(clock::now()));
+pub fn breaker_disable(number: u32, handler: u32) {
+    let now = clock::instant(clock::now());
+    pool(number).breaker(handler).disable(now);
 }
 
-/// The breaker's last changes of state, oldest first, five numbers each: when (µs), from and to which state, the cause,
-/// the generation.
+/// The state of a handler's breaker, by its number.
 #[wasm_bindgen]
-pub fn breaker_log(number: u32) -> Vec<f64> {
+pub fn breaker_state(number: u32, handler: u32) -> u32 {
+    let now = clock::instant(clock::now());
+    pool(number).breaker(handler).state(now) as u32
+}
+
+/// Its last changes of state, oldest first, five numbers each: when (µs), from and to which state, the cause, the
+/// generation.
+#[wasm_bindgen]
+pub fn breaker_log(number: u32, handler: u32) -> Vec<f64> {
     let transitions = pool(number)
-        .core
-        .breaker()
+        .breaker(handler)
         .transitions(clock::instant(clock::now()));
     let numbers = |change: &breaker::Transition| {
         [

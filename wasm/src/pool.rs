@@ -2,10 +2,11 @@
 
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering, fence};
 
+use weirpool_core::breaker::Breaker;
 use weirpool_core::error::ConfigError;
 use weirpool_core::pool::{
-    Cancel, Carried, Completion, Config, Failure, Finish, Handle, Lost, Outcome, Phase as Limit,
-    Poll, Pool, Refused, Running, Settled, Submit,
+    Cancel, Carried, Completion, Config, Failure, Finish, Handle, Kind, Lost, Outcome,
+    Phase as Limit, Poll, Pool, Refused, Running, Settled, Submit,
 };
 use weirpool_core::time::Instant;
 
@@ -27,14 +28,20 @@ pub const WORKER_IDS: usize = 4 * MAX_WORKERS;
 pub const SLOTS: usize = 4096;
 /// More than slots: a settled job's record is in use until the page has read it.
 const TOKENS: usize = 2 * SLOTS;
+/// The most jobs, by name, that may have breakers of their own: as many as the core can have.
+const KINDS: usize = 127;
+/// The core of a pool.
+pub type Core = Pool<Token, SLOTS, KINDS>;
 /// What the doorbell is set to where only a message wakes the page.
 const BY_MESSAGE: i32 = 2;
 
 /// A pool in shared memory.
 pub struct SharedPool {
-    pub core: Pool<Token, SLOTS>,
+    pub core: Core,
     /// Whether the core's limit changes by itself.
     pub adapts: bool,
+    /// Whether each handler has a breaker of its own.
+    by_kind: bool,
     pub records: Box<[Record]>,
     /// Tokens on their way back to the page.
     pub completions: Apart<TakeAllList>,
@@ -130,6 +137,7 @@ impl SharedPool {
         Ok(Self {
             core: Pool::try_new(config)?,
             adapts: config.adaptive.is_some(),
+            by_kind: config.kind_breaker.is_some(),
             records: (0..TOKENS).map(|_| Record::new()).collect(),
             completions: Apart(TakeAllList::new()),
             retries: Apart(Retries::new()),
@@ -153,7 +161,7 @@ impl SharedPool {
         record.set_phase(Phase::Queued);
         let handle = self
             .core
-            .submit(token, options(fields), clock::instant(now))
+            .submit(token, self.options(fields), clock::instant(now))
             .inspect_err(|_| record.set_phase(Phase::Free))?;
         self.admitted(token, handle);
         Ok(())
@@ -167,7 +175,7 @@ impl SharedPool {
         record.set_phase(Phase::Queued);
         let carried = carried(fields);
         let now = clock::instant(clock::now());
-        match self.core.adopt(token, options(fields), carried, now) {
+        match self.core.adopt(token, self.options(fields), carried, now) {
             Ok(handle) => {
                 self.admitted(token, handle);
                 true
@@ -184,14 +192,39 @@ impl SharedPool {
     pub fn retry_lost(&self, token: Token, lost: Lost) -> Option<Instant> {
         // SAFETY: the page holds the token.
         let fields = unsafe { self.records[token as usize].fields() };
-        let now = clock::instant(clock::now());
-        let again = self
-            .core
-            .retry_lost(lost, options(fields), carried(fields), now);
+        let (options, now) = (self.options(fields), clock::instant(clock::now()));
+        let again = self.core.retry_lost(lost, options, carried(fields), now);
         if again.is_none() {
-            self.core.note_lost(lost, options(fields).kind, now);
+            self.core.note_lost(lost, options.kind, now);
         }
         Some(again?.not_before)
+    }
+
+    fn options(&self, fields: &Fields) -> Submit {
+        let limit = |us: f64| {
+            us.is_finite()
+                .then(|| core::time::Duration::from_micros(us as u64))
+        };
+        Submit {
+            priority: fields.terms.priority(),
+            queue_timeout: limit(fields.queue_timeout),
+            run_timeout: limit(fields.run_timeout),
+            total_timeout: limit(fields.total_timeout),
+            retry: fields.terms.retry(fields.wait, fields.run),
+            kind: self.kind(fields.handler),
+        }
+    }
+
+    /// What the jobs of a handler share a breaker by.
+    pub fn kind(&self, handler: u32) -> Option<Kind> {
+        self.by_kind.then_some(Kind(handler as u8))
+    }
+
+    /// The breaker of a handler's jobs: the pool's, unless each handler has its own.
+    pub fn breaker(&self, handler: u32) -> &Breaker {
+        self.kind(handler)
+            .and_then(|kind| self.core.kind_breaker(kind))
+            .unwrap_or_else(|| self.core.breaker())
     }
 
     fn admitted(&'static self, token: Token, handle: Handle) {
@@ -438,21 +471,6 @@ pub enum Cancelled {
     Removed,
     /// The job runs; its token comes back when its handler has returned.
     Signalled,
-}
-
-fn options(fields: &Fields) -> Submit {
-    let limit = |us: f64| {
-        us.is_finite()
-            .then(|| core::time::Duration::from_micros(us as u64))
-    };
-    Submit {
-        priority: fields.terms.priority(),
-        queue_timeout: limit(fields.queue_timeout),
-        run_timeout: limit(fields.run_timeout),
-        total_timeout: limit(fields.total_timeout),
-        retry: fields.terms.retry(fields.wait, fields.run),
-        kind: None,
-    }
 }
 
 /// What a job brings along over a reset.

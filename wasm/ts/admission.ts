@@ -75,19 +75,19 @@ export class Admission {
   admit(task: Task, input: unknown, settings: JobSettings | undefined): Refusing | undefined {
     if (this.#engine.closed !== undefined) return this.#refusedClosed(task);
     if (task.handler < 0) {
-      this.#engine.note(Noted.INPUT);
-      return { error: unknownJob(task, this.#engine.handlerNames) };
+      this.#engine.note(Noted.INPUT, task.handler);
+      return { error: unknownJob(task, this.#engine) };
     }
     const signal = settings?.signal;
     if (signal?.aborted) {
-      this.#engine.note(Noted.ABORT);
+      this.#engine.note(Noted.ABORT, task.handler);
       return { error: signal.reason };
     }
     let data: Encoded;
     try {
       data = encode(input);
     } catch (error) {
-      this.#engine.note(Noted.INPUT);
+      this.#engine.note(Noted.INPUT, task.handler);
       return { error: badData(task, error) };
     }
     // A toJSON of the caller's has run: it may have closed the pool.
@@ -185,7 +185,7 @@ export class Admission {
       const phase = settings.totalTimeout < settings.submitTimeout ? 'total' : 'submit';
       const left = limit - (now() - since) / 1000;
       task.extra!.timer = setTimeout(() => {
-        this.#engine.note(Noted.TIMEOUT);
+        this.#engine.note(Noted.TIMEOUT, task.handler);
         const error = new PoolError('ERR_TIMEOUT', `job ${task.id} (${task.name}) was not accepted within ${limit} ms`, { phase, jobId: task.id });
         this.withdraw(task, 'timed-out', error);
       }, left);
@@ -236,7 +236,7 @@ export class Admission {
       (error) => {
         over = true;
         this.#loads.delete(task);
-        if (task.extra!.adopted === undefined) this.#engine.note(Noted.INPUT);
+        if (task.extra!.adopted === undefined) this.#engine.note(Noted.INPUT, task.handler);
         task.state = 'refused';
         this.#engine.settlement.finish(task, false, badData(task, error));
       },

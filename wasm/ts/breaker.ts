@@ -1,8 +1,9 @@
-// The pool's breaker, as its owner sees and sets it.
+// The circuit breakers, as the pool's owner sees and sets them.
 
 import type { Engine } from './engine.ts';
+import { show } from './errors.ts';
 import { BREAKER_STATES } from './stats.ts';
-import type { Breaker, BreakerCause, BreakerChange, BreakerState } from './types.ts';
+import type { Breaker, BreakerCause, BreakerChange, BreakerState, PoolStats } from './types.ts';
 import * as glue from './wasm.js';
 
 /** By the numbers of the core's `breaker::Cause`. */
@@ -11,12 +12,35 @@ const CAUSES: readonly BreakerCause[] = [
   'tripped', 'reset', 'disabled',
 ];
 
-export function makeBreaker(engine: Engine, state: () => BreakerState): Breaker {
+/** The breaker of a pool. */
+export function makeBreaker(engine: Engine, stats: () => PoolStats): Breaker {
+  const { breakerPerJob, hasBreaker } = engine.settings;
+  const none = breakerPerJob
+    ? 'this pool has a breaker for each job: breaker.of(job)'
+    : hasBreaker ? undefined : 'this pool was made without a breaker';
+  return makeOne(engine, 0, none, () => stats().breaker.state, (job) => {
+    if (!breakerPerJob) throw new TypeError("this pool has no breaker for each job: it was made without breaker.per 'job'");
+    const handler = engine.handlers.get(job);
+    if (handler === undefined) throw new TypeError(`there is no job ${show(job)}`);
+    return makeOne(engine, handler, undefined, () => stats().breakers![job]!, () => {
+      throw new TypeError('this is the breaker of one job');
+    });
+  });
+}
+
+/** That of a handler's jobs; `none` says why there is none. */
+function makeOne(
+  engine: Engine,
+  handler: number,
+  none: string | undefined,
+  state: () => BreakerState,
+  of: (job: string) => Breaker,
+): Breaker {
   let last: BreakerChange[] = [];
-  const change = (action: (pool: number) => void) => {
-    if (!engine.settings.hasBreaker) throw new TypeError('this pool was made without a breaker');
+  const change = (action: (pool: number, handler: number) => void) => {
+    if (none !== undefined) throw new TypeError(none);
     if (engine.pool < 0 || engine.instance.broken) return;
-    action(engine.pool);
+    action(engine.pool, handler);
     engine.afterBatch();
   };
   return {
@@ -25,9 +49,9 @@ export function makeBreaker(engine: Engine, state: () => BreakerState): Breaker 
     },
     get log() {
       // Of a closed pool, or in a reset, what was read last.
-      if (engine.settings.hasBreaker && engine.pool >= 0 && !engine.instance.broken) {
+      if (none === undefined && engine.pool >= 0 && !engine.instance.broken) {
         try {
-          last = read(glue.breaker_log(engine.pool));
+          last = read(glue.breaker_log(engine.pool, handler));
         } catch (error) {
           engine.instance.suspect(error);
         }
@@ -37,6 +61,7 @@ export function makeBreaker(engine: Engine, state: () => BreakerState): Breaker 
     trip: () => change(glue.breaker_trip),
     reset: () => change(glue.breaker_reset),
     disable: () => change(glue.breaker_disable),
+    of,
   };
 }
 

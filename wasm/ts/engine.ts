@@ -21,7 +21,8 @@ import { Settlement } from './settlement.ts';
 import { Staff } from './staff.ts';
 import { Table } from './table.ts';
 import { Threads } from './threads.ts';
-import type { JobState } from './types.ts';
+import { BREAKER_STATES } from './stats.ts';
+import type { BreakerState, JobState } from './types.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** The page's part of the metrics: what wasm cannot know, or counted twice. */
@@ -77,6 +78,7 @@ export class Engine {
   /** Whether the rate limit is not the one that the pool was made with. */
   #quotaChanged = false;
   #snapshot: ReadonlyMap<string, number> = new Map();
+  #breakers: Readonly<Record<string, BreakerState>> = {};
 
   constructor(instance: Instance, settings: PoolSettings) {
     this.instance = instance;
@@ -105,6 +107,9 @@ export class Engine {
       const shadow = names.find((name) => builtIns.includes(name));
       if (shadow !== undefined) throw new TypeError(`the handler ${JSON.stringify(shadow)} shadows a built-in job`);
       [...builtIns, ...names].forEach((name, id) => this.handlers.set(name, id));
+      if (this.settings.breakerPerJob && this.handlers.size > MAX_BREAKERS) {
+        throw new RangeError(`breaker.per 'job' is for at most ${MAX_BREAKERS} jobs, and there are ${this.handlers.size}`);
+      }
       this.snapshot();
     } catch (error) {
       this.staff.end(error);
@@ -303,11 +308,11 @@ export class Engine {
     }
   }
 
-  /** Counts a refusal of ours. */
-  note(kind: number): void {
+  /** Counts a refusal of ours, of a job of `handler`. */
+  note(kind: number, handler: number): void {
     if (this.pool >= 0 && !this.instance.broken) {
       try {
-        glue.note_refused(this.pool, kind);
+        glue.note_refused(this.pool, kind, handler);
         return;
       } catch (error) {
         this.instance.suspect(error);
@@ -331,6 +336,20 @@ export class Engine {
       }
     }
     return this.#snapshot;
+  }
+
+  /** The state of each job's breaker, by the job's name; while the memory is given up, that of the last time. */
+  breakers(): Readonly<Record<string, BreakerState>> {
+    if (!this.instance.broken) {
+      try {
+        this.#breakers = Object.fromEntries([...this.handlers].map(
+          ([name, handler]) => [name, BREAKER_STATES[glue.breaker_state(this.pool, handler)]!],
+        ));
+      } catch (error) {
+        this.instance.suspect(error);
+      }
+    }
+    return this.#breakers;
   }
 
   /** Settles what is overdue, kills what runs away; returns when to look again, in ms. */
@@ -384,9 +403,9 @@ export class Engine {
   }
 
   /** Whether a job that was lost is tried again; else it has failed. */
-  #retryLost({ task, verdict }: Lost, reason: string): boolean {
+  #retryLost({ task, handler, verdict }: Lost, reason: string): boolean {
     if (task === undefined) {
-      glue.note_lost(this.pool, LOST[verdict]);
+      glue.note_lost(this.pool, LOST[verdict], handler);
       return false;
     }
     // Cancelled meanwhile, by somebody who was told of another job: the new memory hears of it when it is taken in.
@@ -415,6 +434,9 @@ export class Engine {
 }
 
 const EXECUTORS = { threads: Threads, isolated: Isolated, inline: Inline };
+
+/** As many jobs as may have a breaker of their own (`KINDS` in wasm/src/pool.rs). */
+const MAX_BREAKERS = 127;
 
 /** How long workers that did start may take to leave when others did not, in ms. */
 const START_UNDONE = 1000;

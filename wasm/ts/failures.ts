@@ -1,6 +1,7 @@
 // The errors of a pool's jobs, in words.
 
 import { burst } from './burst.ts';
+import type { Engine } from './engine.ts';
 import { PoolError, reviveError, type ErrorData, type ErrorDetails } from './errors.ts';
 import type { Verdict } from './instance.ts';
 import type { Task } from './job.ts';
@@ -10,8 +11,14 @@ import type { Table } from './table.ts';
 import type { JobState } from './types.ts';
 import { DataError, decode } from './value.ts';
 
-export function unknownJob(task: Task, names: readonly string[]): PoolError {
-  return new PoolError('ERR_UNKNOWN_JOB', `there is no job ${JSON.stringify(task.name)}; there are: ${names.join(', ')}`, { jobId: task.id });
+export function unknownJob(task: Task, { handlerNames, settings }: Engine): PoolError {
+  const { mode, handlers, createWorker, workerUrl, jobs } = settings;
+  const own = mode === 'inline' ? handlers : (createWorker ?? workerUrl);
+  const hint = own !== undefined || jobs.length > 0
+    ? ''
+    : ` (in mode ${mode} your own come from the option \`${mode === 'inline' ? 'handlers' : 'createWorker'}\`)`;
+  const message = `there is no job ${JSON.stringify(task.name)}; there are: ${handlerNames.join(', ')}${hint}`;
+  return new PoolError('ERR_UNKNOWN_JOB', message, { jobId: task.id });
 }
 
 export function queueFull(task: Task, capacity: number): PoolError {

@@ -13,10 +13,15 @@ export async function collect(given: object, where: string, urls: readonly strin
     const module = import(/* @vite-ignore */ /* webpackIgnore: true */ url) as Promise<object>;
     add(handlers, await module.catch((cause: unknown) => {
       // A syntax error's own message does not say where.
-      throw new Error(`${url} could not be imported: ${String(cause)}`, { cause });
-    }), url);
+      throw new Error(`${short(url)} could not be imported: ${String(cause)}`, { cause });
+    }), short(url));
   }
   return new Map([...handlers].sort(([a], [b]) => (a < b ? -1 : 1)));
+}
+
+/** A bundler may have made a whole module of it. */
+function short(url: string): string {
+  return url.length > 100 ? `${url.slice(0, 100)}…` : url;
 }
 
 /**

@@ -9,7 +9,7 @@ export type { Progress } from './progress.ts';
 export { PoolError } from './errors.ts';
 export type { ErrorCode } from './errors.ts';
 export type {
-  Breaker, BreakerCause, BreakerChange, BreakerOptions, BreakerState, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName,
+  AdaptiveOptions, Breaker, BreakerCause, BreakerChange, BreakerOptions, BreakerState, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName,
   JobResult, JobState, MandelbrotInput, MapOptions, Output, PoolEventMap, PoolOptions, PoolStats, PriorityName,
   RateLimit, RateLimitOptions, Refusal, RetryOptions, RunOptions, SimulateInput, TimeStats, Timing, TryOptions, WorkerRange,
   WorkerStats,

@@ -81,7 +81,7 @@ export class Isolated implements Executor {
 
   start(): Promise<string[]> {
     const { size } = this.#engine.staff;
-    for (let id = 0; id < size; id++) this.#seats.set(id, newSeat());
+    for (let id = 0; id < size; id++) this.#seats.set(id, newSeat(false));
     return this.#crew.start(size);
   }
 
@@ -301,7 +301,7 @@ export class Isolated implements Executor {
     const { size } = this.#engine.staff;
     const { started, error } = await this.#crew.hire(count, (id) => {
       hires.push(id);
-      this.#seats.set(id, newSeat());
+      this.#seats.set(id, newSeat(true));
     });
     if (this.#over || this.#leaving !== undefined) return;
     if (error !== undefined) {
@@ -327,6 +327,6 @@ export class Isolated implements Executor {
   }
 }
 
-function newSeat(): Seat {
-  return { state: 'starting', jobs: new Map(), jobsDone: 0, coming: true, leaving: false };
+function newSeat(coming: boolean): Seat {
+  return { state: 'starting', jobs: new Map(), jobsDone: 0, coming, leaving: false };
 }

@@ -14,7 +14,8 @@ const options = {
   // What people see in a console or a stack keeps its name.
   mangle: { reserved: ['Pool', 'PoolError', 'Job', 'Results'] },
   // Beside licences, what tells bundlers to leave an `import()` alone.
-  format: { comments: /^!|@vite-ignore|webpackIgnore/, preamble: BANNER },
+  // Node shows the line of an error that nobody catches.
+  format: { max_line_len: 500, comments: /^!|@vite-ignore|webpackIgnore/, preamble: BANNER },
 };
 
 export async function minified(text) {

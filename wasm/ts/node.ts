@@ -39,7 +39,7 @@ export function adapt(worker: Worker): void {
   thread.on('message', (data) => worker.onmessage?.({ data } as MessageEvent));
   thread.on('messageerror', () => worker.onmessageerror?.({} as MessageEvent));
   thread.on('error', failed);
-  thread.on('exit', (code) => failed(`its thread ended with exit code ${code}`));
+  thread.on('exit', (code) => failed(code === 0 ? 'its thread ended: does its file call serve()?' : `its thread ended with exit code ${code}`));
   // Open jobs keep the process alive, idle workers do not.
   thread.unref();
 }

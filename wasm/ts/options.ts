@@ -7,7 +7,7 @@ import type { Mode } from './mode.ts';
 import { parallelism } from './node.ts';
 import { termsOf, type RetryPolicy } from './retry.ts';
 import type {
-  BreakerOptions, CloseOptions, MapOptions, PoolOptions, PriorityName, RetryOptions, RunOptions, WorkerRange,
+  AdaptiveOptions, BreakerOptions, CloseOptions, MapOptions, PoolOptions, PriorityName, RetryOptions, RunOptions, WorkerRange,
 } from './types.ts';
 
 /** Durations are at most this many ms (24 days): what a timer can hold. */
@@ -23,6 +23,7 @@ const MAX_RATE = 10_000_000;
 /** In ms. */
 const MAX_HORIZON = 3 * 24 * 3_600_000;
 const MAX_BACKOFF = 3_600_000;
+const MAX_WINDOW = 24 * 3_600_000;
 
 /** Between how many workers a pool may have. */
 export type Range = Required<WorkerRange>;
@@ -47,6 +48,7 @@ export interface Settings {
   workerUrl: URL | undefined;
   startupTimeout: number;
   hasBreaker: boolean;
+  breakerPerJob: boolean;
   retry: RetryPolicy | undefined;
   /** What `pool_create` takes. */
   config: Float64Array;
@@ -79,7 +81,7 @@ export const PRIORITIES: Record<PriorityName, number> = { low: 0, normal: 1, hig
 
 export function poolSettings(options: PoolOptions = {}): Settings {
   const given = object(options, 'options', [
-    'mode', 'workers', 'concurrency', 'queue', 'maxInFlight', 'rateLimit', 'breaker', 'retry', 'timeout', 'queueTimeout',
+    'mode', 'workers', 'concurrency', 'queue', 'maxInFlight', 'adaptive', 'rateLimit', 'breaker', 'retry', 'timeout', 'queueTimeout',
     'totalTimeout', 'killAfter', 'killGrace', 'createWorker', 'handlers', 'jobs', 'wasmUrl', 'workerUrl',
     'startupTimeout',
   ]);
@@ -120,6 +122,7 @@ export function poolSettings(options: PoolOptions = {}): Settings {
     workerUrl: url(given.workerUrl, 'workerUrl'),
     startupTimeout: duration(given.startupTimeout, 'startupTimeout') ?? 10_000,
     hasBreaker: breaker[0] === 1,
+    breakerPerJob: perJob(given.breaker as PoolOptions['breaker']),
     retry,
     config: new Float64Array(0),
   };
@@ -131,7 +134,8 @@ export function poolSettings(options: PoolOptions = {}): Settings {
   settings.config = Float64Array.of(
     capacity, 1, range.min, ageing === undefined ? -1 : ageing * 1000, maxInFlight ?? -1,
     ...rate, ...breaker, byDeadline ? horizon * 1000 : -1, countsSubmitTimeouts(given.breaker as PoolOptions['breaker']),
-    ...retryNumbers(retry), ...budget(given.retry as PoolOptions['retry']),
+    ...retryNumbers(retry), ...budget(given.retry as PoolOptions['retry']), settings.breakerPerJob ? 1 : 0,
+    ...adaptiveNumbers(given.adaptive),
   );
   return settings;
 }
@@ -308,6 +312,19 @@ function countsSubmitTimeouts(breaker: PoolOptions['breaker']): number {
   return typeof breaker === 'object' && flag(breaker.countSubmitTimeouts, 'breaker.countSubmitTimeouts') ? 1 : 0;
 }
 
+function perJob(breaker: PoolOptions['breaker']): boolean {
+  return typeof breaker === 'object' && choice(breaker.per, 'breaker.per', ['pool', 'job']) === 'job';
+}
+
+function adaptiveNumbers(given: unknown): [number, number, number] {
+  if (given === undefined || given === false) return [-1, 0, 0];
+  const options: AdaptiveOptions = given === true ? {} : object(given, 'adaptive', ['target', 'window', 'min']);
+  const target = between(options.target, 'adaptive.target', Number.MIN_VALUE, MAX_WINDOW) ?? 1000;
+  const window = between(options.window, 'adaptive.window', Number.MIN_VALUE, MAX_WINDOW) ?? Math.max(1000, target);
+  if (window < target) throw new RangeError('adaptive.window must not be under adaptive.target');
+  return [target * 1000, window * 1000, integer(options.min, 'adaptive.min', 1, MAX_CAPACITY) ?? 1];
+}
+
 export function rateNumbers(given: unknown): [number, number, number] {
   if (given === undefined) return [-1, 0, 0];
   const rate = object(given, 'rateLimit', ['limit', 'interval', 'burst']);
@@ -322,7 +339,7 @@ export function rateNumbers(given: unknown): [number, number, number] {
 function breakerNumbers(given: unknown): number[] {
   if (given === undefined || given === false) return [0, -1, -1, 0, 0, -1, -1, 0, 0, 0, 0];
   const options: BreakerOptions = given === true ? {} : (object(given, 'breaker', [
-    'consecutive', 'failureRate', 'slowRate', 'slowCall', 'window', 'minimumCalls', 'pause',
+    'per', 'consecutive', 'failureRate', 'slowRate', 'slowCall', 'window', 'minimumCalls', 'pause',
     'maxPause', 'probes', 'lease', 'countSubmitTimeouts',
   ]) as BreakerOptions);
   const off = (value: number | false | undefined, otherwise: number, check: () => number | undefined) =>
@@ -433,7 +450,8 @@ function url(given: unknown, name: string): URL | undefined {
   try {
     return new URL(given, base);
   } catch {
-    throw new TypeError(`${name} is not a URL: ${show(String(given))}`);
+    const hint = base === undefined ? ' (without a page: new URL(…, import.meta.url))' : '';
+    throw new TypeError(`${name} is not a URL: ${show(String(given))}${hint}`);
   }
 }
 

@@ -52,7 +52,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   /** The metrics at the end of a closed pool. */
   #last: PoolStats | undefined;
   #refusedBefore = 0;
-  #breakerState: BreakerState = 'closed';
+  /** By the jobs' names; that of the whole pool by ''. */
+  #breakerStates: Readonly<Record<string, BreakerState>> = {};
 
   /**
    * Makes a pool; resolves when all its workers have started. Rejects with a TypeError or
@@ -80,7 +81,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     engine.afterBatch = () => {
       if (this.#heard.has('breakerchange')) this.#lookAtBreaker();
     };
-    this.breaker = makeBreaker(engine, () => this.stats().breaker.state);
+    this.breaker = makeBreaker(engine, () => this.stats());
     this.rateLimit = {
       get limit() {
         return engine.gates.rate[0];
@@ -248,7 +249,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     if (listener === null || listener === undefined) return;
     this.#heard.add(type);
     this.#engine.listening = true;
-    if (type === 'breakerchange' && this.#last === undefined) this.#breakerState = this.breaker.state;
+    if (type === 'breakerchange' && this.#last === undefined) this.#breakerStates = this.#readBreakers();
   }
 
   override removeEventListener<K extends keyof PoolEventMap>(
@@ -281,11 +282,18 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
 
   #lookAtBreaker(): void {
     if (this.#engine.pool < 0 || this.#engine.instance.broken) return;
-    const from = this.#breakerState;
-    const to = this.breaker.state;
-    if (from === to) return;
-    this.#breakerState = to;
-    this.dispatchEvent(new CustomEvent('breakerchange', { detail: { from, to } }));
+    const before = this.#breakerStates;
+    this.#breakerStates = this.#readBreakers();
+    for (const [job, to] of Object.entries(this.#breakerStates)) {
+      const from = before[job];
+      if (from === undefined || from === to) continue;
+      this.dispatchEvent(new CustomEvent('breakerchange', { detail: job === '' ? { from, to } : { from, to, job } }));
+    }
+  }
+
+  #readBreakers(): Readonly<Record<string, BreakerState>> {
+    const { breaker, breakers } = this.stats();
+    return breakers ?? { '': breaker.state };
   }
 }
 

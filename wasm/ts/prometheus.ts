@@ -1,13 +1,13 @@
 // `prometheus()`: the metrics in Prometheus' text exposition format, version 0.0.4.
 
 import { BREAKER_STATES } from './stats.ts';
-import type { PoolStats, TimeStats } from './types.ts';
+import type { BreakerState, PoolStats, TimeStats } from './types.ts';
 
 type Sample = [labels: string, value: number, suffix?: string];
 
 /** The metrics as text for Prometheus. Counts are of the pool's life, times in seconds. */
 export function expose(stats: PoolStats): string {
-  const { breaker } = stats;
+  const { breaker, breakers } = stats;
   const lines: string[] = [];
   const family = (name: string, type: string, help: string, samples: Sample[]) => {
     lines.push(`# HELP weirpool_${name} ${help}`, `# TYPE weirpool_${name} ${type}`);
@@ -63,15 +63,22 @@ export function expose(stats: PoolStats): string {
   times('wait', 'Of every attempt, from when it could begin to its start.', stats.wait);
   times('run', 'Of every attempt, from its start to its end.', stats.run);
   times('total', 'Of every job that ran, from its acceptance to its end.', stats.total);
-  family('breaker_state', 'gauge', '1 for the state of the circuit breaker.', BREAKER_STATES.map(
-    (state) => [`state="${state}"`, state === breaker.state ? 1 : 0],
-  ));
+  const states = (now: BreakerState, job = '') => BREAKER_STATES.map(
+    (state): Sample => [`${job}state="${state}"`, state === now ? 1 : 0],
+  );
+  family('breaker_state', 'gauge', '1 for the state of the circuit breaker.', breakers === undefined
+    ? states(breaker.state)
+    : Object.entries(breakers).flatMap(([job, now]) => states(now, `job="${escape(job)}",`)));
   gauge('breaker_failure_rate', 'Failures among the last calls.', breaker.failureRate);
   gauge('breaker_slow_rate', 'Slow calls among the last ones.', breaker.slowRate);
   counter('breaker_opened', 'How often the breaker opened.', breaker.opened);
   counter('breaker_stale', 'Results that came too late for the breaker.', breaker.stale);
   gauge('breaker_retry_after_seconds', 'How long a call would have to wait.', breaker.retryAfter / 1000);
   return `${lines.join('\n')}\n`;
+}
+
+function escape(label: string): string {
+  return label.replace(/[\\"]/g, '\\$&').replace(/\n/g, '\\n');
 }
 
 function text(value: number): string {

@@ -28,7 +28,9 @@ export function format(stats: PoolStats): string {
     ['queued', `${stats.queued} of ${stats.capacity} (delayed ${stats.delayed})`],
     ['running', `${stats.running} of ${stats.limit} (abandoned ${stats.abandoned})`],
     ['workers', `${stats.activeWorkers} of ${stats.workers.length} active`],
-    ['breaker', stats.breaker.state === 'disabled' ? 'disabled' : `${stats.breaker.state} (opened ${stats.breaker.opened} times)`],
+    ...(stats.breakers === undefined
+      ? [['breaker', stats.breaker.state === 'disabled' ? 'disabled' : `${stats.breaker.state} (opened ${stats.breaker.opened} times)`] as [string, string]]
+      : Object.entries(stats.breakers).map(([job, state]): [string, string] => [`breaker of ${job}`, state])),
     ['resets', `${stats.resets}`],
   ];
   const width = Math.max(...rows.map(([name]) => name.length));

@@ -20,6 +20,7 @@ export interface Evacuated {
 /** A job that ran. */
 export interface Lost {
   verdict: Verdict;
+  handler: number;
   /** Undefined once it has failed; else it may be tried again. */
   task: Task | undefined;
 }
@@ -70,12 +71,12 @@ export function evacuate(engine: Engine, reason: string, culprits: readonly Culp
     task.attempt = Math.max(task.attempt, 1);
     if (hasRetries(i32[record + R.TERMS]!)) {
       task.attempt = Math.max(task.attempt, i32[record + R.ATTEMPT]!);
-      lost.push({ verdict, task });
+      lost.push({ verdict, handler: task.handler, task });
       save(task, token, record);
       task.extra!.attempts = task.attempt;
       return;
     }
-    lost.push({ verdict, task: undefined });
+    lost.push({ verdict, handler: task.handler, task: undefined });
     table.part(task, token);
     task.state = 'failed';
     settlement.finish(task, false, lostJob(task, verdict, reason));

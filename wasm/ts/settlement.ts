@@ -32,7 +32,7 @@ export class Settlement {
   /** Ends an open task with `error`, wherever it is, as cancelled. */
   #end(task: Task, error: unknown): boolean {
     if (task.token < 0) {
-      if (task.extra?.adopted === undefined) this.#engine.note(Noted.ABORT);
+      if (task.extra?.adopted === undefined) this.#engine.note(Noted.ABORT, task.handler);
       this.#engine.admission.withdraw(task, 'cancelled', error);
       return true;
     }

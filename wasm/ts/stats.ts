@@ -15,7 +15,6 @@ export function collect(engine: Engine): PoolStats {
   const waiting = engine.admission.waiting;
   stats['submitted'] = stats['submitted']! + waiting;
   return {
-    limit: engine.executor.count * settings.concurrency,
     capacity: settings.capacity,
     ...stats,
     ...times,
@@ -25,7 +24,8 @@ export function collect(engine: Engine): PoolStats {
     utilization: workers.filter((worker) => worker.state === 'busy').length / Math.max(workers.length, 1),
     memoryBytes: instance.memory.buffer.byteLength,
     bufferBytes: instance.held,
-    breaker: { ...breaker, state: settings.hasBreaker ? BREAKER_STATES[breaker['state']!]! : 'disabled' },
+    breaker: { ...breaker, state: BREAKER_STATES[breaker['state']!]! },
+    ...(settings.breakerPerJob ? { breakers: engine.breakers() } : {}),
     workers,
   } as unknown as PoolStats;
 }

@@ -118,6 +118,8 @@ export interface MapOptions extends Omit<RunOptions, 'whenFull'> {
 
 /** When the breaker opens and closes; `false` turns a condition off. */
 export interface BreakerOptions {
+  /** Whether there is one breaker for the whole pool, which is the default, or one for each job by its name. */
+  per?: 'pool' | 'job';
   /** Opens after this many failures in a row: 5. */
   consecutive?: number | false;
   /** Opens when this many per cent of the window failed: 50. */
@@ -139,6 +141,17 @@ export interface BreakerOptions {
   lease?: number;
   /** Whether a job that waited for room for too long counts as a failure: no. */
   countSubmitTimeouts?: boolean;
+}
+
+/** A limit on the jobs that run at once that finds its own value: it falls to 7/8 when more than a tenth of a window's
+ * runs took longer than `target`, and rises by one when it was reached and they did not. */
+export interface AdaptiveOptions {
+  /** How long nine runs of ten may take, in ms: 1000. */
+  target?: number;
+  /** How often the limit may change, in ms: 1000, at least `target`, at most 24 hours. */
+  window?: number;
+  /** What the limit does not fall below: 1. It never rises above the workers (times `concurrency`). */
+  min?: number;
 }
 
 /** A pool that grows while jobs wait and every worker is busy, and shrinks while workers are idle. */
@@ -178,6 +191,8 @@ export interface PoolOptions {
   rateLimit?: RateLimitOptions;
   /** Refuses jobs while they mostly fail: off unless given. */
   breaker?: BreakerOptions | boolean;
+  /** Adapts how many jobs run at once to how long they take. Off unless given. */
+  adaptive?: AdaptiveOptions | boolean;
   /** Tries failed jobs again: off unless given. */
   retry?: RetryOptions | boolean;
   /** Longest time of running, for all jobs. */
@@ -300,8 +315,9 @@ export interface RateLimit {
   set(options: RateLimitOptions | false): void;
 }
 
-/** The pool's breaker. */
+/** A circuit breaker. */
 export interface Breaker {
+  /** `disabled` in a pool that has none, or one for each job. */
   readonly state: BreakerState;
   /** The last eight changes of its state, oldest first. */
   readonly log: readonly BreakerChange[];
@@ -311,6 +327,8 @@ export interface Breaker {
   reset(): void;
   /** Lets everything pass and counts nothing until `reset`. */
   disable(): void;
+  /** The breaker of one job, in a pool that was made with `breaker: { per: 'job' }`. */
+  of(job: string): Breaker;
 }
 
 export interface WorkerStats {
@@ -378,6 +396,8 @@ export interface PoolStats {
     readonly stale: number;
     readonly retryAfter: number;
   };
+  /** By the jobs' names, where each has a breaker of its own. */
+  readonly breakers?: Readonly<Record<string, BreakerState>>;
   readonly workers: readonly WorkerStats[];
 }
 
@@ -390,7 +410,8 @@ export interface PoolEventMap {
    * has ended. */
   jobretry: CustomEvent<{ id: number; job: string; attempt: number; error: PoolError; at: number }>;
   refused: CustomEvent<{ id: number; job: string; error: unknown }>;
-  breakerchange: CustomEvent<{ from: BreakerState; to: BreakerState }>;
+  /** `job` is given where each has a breaker of its own. */
+  breakerchange: CustomEvent<{ from: BreakerState; to: BreakerState; job?: string }>;
   workerstart: CustomEvent<{ worker: number }>;
   workerexit: CustomEvent<{ worker: number; reason: string }>;
   saturated: CustomEvent<{ capacity: number }>;

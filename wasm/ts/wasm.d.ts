@@ -54,9 +54,9 @@ export function close(pool: number): void;
 /** The token of a job taken from the queue, or −1. */
 export function abort_next(pool: number): number;
 /** 0 time-out, 1 abort, 2 input. */
-export function note_refused(pool: number, kind: number): void;
+export function note_refused(pool: number, reason: number, handler: number): void;
 /** A job that a reset did not carry: 0 killed, 1 trapped, 2 another one's trap or kill. */
-export function note_lost(pool: number, kind: number): void;
+export function note_lost(pool: number, how: number, handler: number): void;
 /** When such a job is tried again, by what `adopt` would find in the token's record; or −1 after `note_lost`. */
 export function retry_lost(pool: number, token: number, kind: number): number;
 /** Seven numbers a job: token, until when, attempt, outcome; address, length and capacity of its error. */
@@ -64,11 +64,13 @@ export function delayed_jobs(pool: number): Float64Array;
 /** A negative limit is none; these two throw where the core refuses. */
 export function set_quota(pool: number, limit: number, interval: number, burst: number): void;
 export function set_max_in_flight(pool: number, most: number): void;
-export function breaker_trip(pool: number): void;
-export function breaker_reset(pool: number): void;
-export function breaker_disable(pool: number): void;
+/** The breaker of a handler's jobs: the pool's, unless each handler has its own. */
+export function breaker_trip(pool: number, handler: number): void;
+export function breaker_reset(pool: number, handler: number): void;
+export function breaker_disable(pool: number, handler: number): void;
+export function breaker_state(pool: number, handler: number): number;
 /** Five numbers a change: when, from, to, cause, generation. */
-export function breaker_log(pool: number): Float64Array;
+export function breaker_log(pool: number, handler: number): Float64Array;
 export function snapshot(pool: number): Float64Array;
 export function snapshot_names(): string;
 export function alloc(length: number): number;

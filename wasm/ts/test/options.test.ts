@@ -18,7 +18,7 @@ const pool: [unknown, 'TypeError' | 'RangeError'][] = [
   [{ retry: { maxBackoff: 3_600_001 } }, 'RangeError'],
   [{ retry: { timeouts: 1 } }, 'TypeError'],
   [{ retry: { budget: 0 } }, 'RangeError'],
-  [{ adaptive: true }, 'TypeError'],
+  [{ pool: true }, 'TypeError'],
   [{ handlers: {} }, 'TypeError'],
   [{ mode: 1 }, 'TypeError'],
   [{ mode: 'thread' }, 'RangeError'],
@@ -53,7 +53,14 @@ const pool: [unknown, 'TypeError' | 'RangeError'][] = [
   [{ rateLimit: { limit: 1, interval: 0 } }, 'RangeError'],
   [{ rateLimit: { limit: 10_001, interval: 1 } }, 'RangeError'],
   [{ breaker: 'on' }, 'TypeError'],
-  [{ breaker: { per: 'job' } }, 'TypeError'],
+  [{ breaker: { per: 'worker' } }, 'RangeError'],
+  [{ breaker: { per: 1 } }, 'TypeError'],
+  [{ adaptive: 5 }, 'TypeError'],
+  [{ adaptive: { limit: 5 } }, 'TypeError'],
+  [{ adaptive: { target: 0 } }, 'RangeError'],
+  [{ adaptive: { target: 50, window: 49 } }, 'RangeError'],
+  [{ adaptive: { window: 86_400_001 } }, 'RangeError'],
+  [{ adaptive: { min: 0 } }, 'RangeError'],
   [{ breaker: { failureRate: 101 } }, 'RangeError'],
   [{ breaker: { window: 41 } }, 'RangeError'],
   [{ breaker: { window: 5, minimumCalls: 6 } }, 'RangeError'],
@@ -139,9 +146,12 @@ test('defaults are those of the documentation', () => {
     [...settings.config],
     [
       1024, 1, 3, 1e6, -1, 10, 1e6, 10, 1, 5, 50, 20, 10, -1, -1, 10e6, 60e6, 3, 30e6,
-      -1, 0, 0, 0, 0, 0, 0, 0, 20, 10,
+      -1, 0, 0, 0, 0, 0, 0, 0, 20, 10, 0, -1, 0, 0,
     ],
   );
+  const some = poolSettings({ workers: 3, breaker: { per: 'job' }, adaptive: { target: 2500, min: 2 } });
+  assert.deepEqual([...some.config.slice(29)], [1, 2.5e6, 2.5e6, 2]);
+  assert.deepEqual([...poolSettings({ workers: 3, adaptive: true }).config.slice(29)], [0, 1e6, 1e6, 1]);
   // The classic pool's breaker pauses for longer than the default maximum.
   assert.equal(poolSettings({ workers: 1, breaker: { pause: 300_000 } }).config[16], 300e6);
 });
@@ -156,5 +166,5 @@ test('retries: off, the defaults, and a job that changes a part of the pool\'s',
   assert.equal(own.terms, (5 << 8) | (1 << 5) | (1 << 4) | (2 << 2) | 1);
   assert.deepEqual([own.backoff, own.maxBackoff], [50, 70]);
   const { config } = poolSettings({ workers: 1, retry: { budget: 50, backoff: 30_000 } });
-  assert.deepEqual([...config.slice(21)], [1, 3, 30e6, 30e6, 0, 0, 50, 10]);
+  assert.deepEqual([...config.slice(21, 29)], [1, 3, 30e6, 30e6, 0, 0, 50, 10]);
 });

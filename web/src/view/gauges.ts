@@ -8,7 +8,7 @@ import { Chart } from './chart';
 
 const EVERY = 100;
 
-type Counter = { [K in keyof PoolStats]: PoolStats[K] extends number ? K : never }[keyof PoolStats];
+type Counter = { [K in keyof PoolStats]-?: PoolStats[K] extends number ? K : never }[keyof PoolStats];
 
 const COUNTERS: readonly (readonly [Counter, string, 'good' | 'bad' | 'plain'])[] = [
   ['submitted', 'submitted', 'plain'],

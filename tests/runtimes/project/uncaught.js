@@ -1,0 +1,4 @@
+// An error that nobody catches.
+import { Pool } from 'weirpool';
+
+await Pool.create({ workers: 0 });
