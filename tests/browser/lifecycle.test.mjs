@@ -320,7 +320,7 @@ test('two pools on one page work side by side, and one outlives the other', {}, 
 test('pools made and closed again and again leave nothing behind', {}, async (page) => {
   const { memory, workers } = await page.evaluate(async () => {
     const memory = [];
-    for (let i = 0; i < 12; i++) {
+    for (let i = 0; i < 40; i++) {
       const pool = await within(Pool.create({ workers: 2 }));
       await within(Promise.all(Array.from({ length: 50 }, (_, n) => pool.run('echo', 'x'.repeat(n * 100)))));
       memory.push(pool.stats().memoryBytes);
@@ -332,7 +332,9 @@ test('pools made and closed again and again leave nothing behind', {}, async (pa
     for (let i = 0; i < 100 && page.workers().length > 0; i++) await new Promise((done) => setTimeout(done, 20));
     return { ...result, workers: page.workers().length };
   });
-  assert.ok(memory.at(-1) <= memory[3], `memory grew: ${memory}`);
+  // A worker's stack (2 MiB) may still be in use when the next pool's worker asks for one, or be broken up by smaller
+  // things; of that, there are a few at most. A leak would come again with each pool.
+  assert.ok(memory.at(-1) - memory[3] < 8 << 20, `memory grew: ${memory}`);
   assert.equal(workers, 0, 'no worker is left');
 });
 

@@ -11,6 +11,8 @@ import { dataRoutes, serve } from './server.mjs';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
 export const packageFolder = join(root, 'target/npm/weirpool');
+/** Another crate's package: `cargo xtask package tests/rust-jobs`. */
+export const rustJobsFolder = join(root, 'tests/rust-jobs/pkg');
 export const site = join(root, 'tests/browser/site');
 export const demoFolder = join(root, 'web/dist');
 export const benchFolder = join(root, 'target/bench');
@@ -133,11 +135,11 @@ let browser;
  * whatever goes wrong on the page; a test that provokes such a thing names it in `expectProblems`. With `only`, they are
  * skipped in every other browser; `without: 'waitAsync'` takes `Atomics.waitAsync` away from the page.
  */
-export async function packageTests({ modes: usual = ['threads'], only, without = '', ...serverOptions } = {}) {
-  assert.ok(existsSync(join(packageFolder, 'index.js')), `missing ${packageFolder}: run \`cargo xtask build\` first`);
+export async function packageTests({ modes: usual = ['threads'], folder = packageFolder, only, without = '', ...serverOptions } = {}) {
+  assert.ok(existsSync(join(folder, 'index.js')), `missing ${folder}: run \`cargo xtask build\` first`);
   const uploads = new Map();
   const start = (options) =>
-    serve({ '/': site, '/weirpool/': packageFolder }, { ...options, ...serverOptions, routes: dataRoutes(uploads) });
+    serve({ '/': site, '/weirpool/': folder }, { ...options, ...serverOptions, routes: dataRoutes(uploads) });
   const [withHeaders, plain] = [await start({}), await start({ isolated: false })];
   if (browser === undefined) {
     browser = await launch();

@@ -38,11 +38,17 @@ pub fn enter_page(origin: f64) {
     panic::install_hook();
 }
 
-/// The names of the built-in handlers, by number, separated by commas.
+/// The names of the handlers in Rust, by number, separated by commas.
 #[wasm_bindgen]
 pub fn handler_names() -> String {
-    let names: Vec<_> = handlers::BUILT_IN.iter().map(|(name, _)| *name).collect();
-    names.join(",")
+    let mut names = String::new();
+    for (name, _) in handlers::all() {
+        if !names.is_empty() {
+            names.push(',');
+        }
+        names.push_str(name);
+    }
+    names
 }
 
 /// Makes a pool; without `threads`, the page hands its jobs out. The numbers of `config` are listed
@@ -189,7 +195,7 @@ pub fn pool_layout(number: u32) -> Vec<u32> {
         (&raw const pool.generation).addr() as u32,
         pool.workers.as_ptr().addr() as u32,
         size_of::<WorkerState>() as u32,
-        handlers::BUILT_IN.len() as u32,
+        handlers::all().count() as u32,
         Record::INLINE_OFFSET as u32,
         INLINE_BYTES as u32,
         pool.retries.0.address(),
@@ -199,7 +205,8 @@ pub fn pool_layout(number: u32) -> Vec<u32> {
 /// Builds threads, which are not in charge yet: workers that enter from now on become these.
 #[wasm_bindgen]
 pub fn threads_build(number: u32, threads: u32) -> Result<(), JsError> {
-    Ok(pool(number).threads.build(threads)?)
+    let built = pool(number).threads.build(threads);
+    built.map_err(|_| JsError::new("the threads could not be made"))
 }
 
 /// Lets `workers` more workers become the threads that were built last.
@@ -461,7 +468,7 @@ pub fn breaker_log(number: u32, handler: u32) -> Vec<f64> {
 /// The names of the numbers of `snapshot`, in their order, separated by commas.
 #[wasm_bindgen]
 pub fn snapshot_names() -> String {
-    crate::stats::names()
+    crate::stats::NAMES.to_owned()
 }
 
 /// The pool's metrics: counts, µs, and the breaker's rates as fractions.

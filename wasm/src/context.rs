@@ -11,6 +11,10 @@ pub struct Context<'a> {
     pub(crate) deadline: f64,
     pub(crate) attempt: u32,
     /// Whether this thread may sleep; the page's may not.
+    #[cfg_attr(
+        not(feature = "simulate"),
+        expect(dead_code, reason = "no other handler sleeps")
+    )]
     pub(crate) may_block: bool,
 }
 

@@ -49,4 +49,5 @@ mod threads;
 mod value;
 
 pub use context::{Context, JobError};
+pub use handlers::{Handler, Handlers, register};
 pub use value::{Kind, Value};

@@ -243,7 +243,8 @@ impl SharedPool {
         // Relaxed, here and in `wake_all`: these words are the page's own.
         let generation = self.generation.load(Ordering::Relaxed);
         if self.enlist(generation) {
-            self.threads.spawn(move || runner::run(self, generation));
+            self.threads
+                .spawn(move |team| runner::run(self, team, generation));
         }
     }
 

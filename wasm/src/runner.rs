@@ -4,20 +4,24 @@
 //! running, and a job's own `par_iter` finds the pool's other threads.
 
 use std::cell::Cell;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use serde::Serialize;
+use js_sys::JSON;
+use wasm_bindgen::JsValue;
 use weirpool_core::pool::{Outcome, Running, Take, WorkerId};
 
 use crate::context::{Context, JobError};
-use crate::handlers::BUILT_IN;
+use crate::handlers;
 use crate::pool::{Activity, SharedPool, WorkerState};
 use crate::record::{OutcomeCode, Record, Token};
+use crate::threads::Team;
 use crate::value::{Kind, Value};
 use crate::{clock, panic, threads};
 
-/// Runs jobs until the pool has none, or until newer threads than those of `generation` do.
-pub fn run(pool: &'static SharedPool, generation: u32) {
+/// Runs jobs on one of the threads of `team` until the pool has none, or until newer threads than those of `generation`
+/// do.
+pub fn run(pool: &'static SharedPool, team: &Arc<Team>, generation: u32) {
     if IN_JOB.get() {
         // A job of this thread waits for rayon tasks of its own and got this one instead. Running
         // other jobs inside it would delay it without bound; its runner goes on when it is done.
@@ -34,9 +38,9 @@ pub fn run(pool: &'static SharedPool, generation: u32) {
         match pool.core.take(WorkerId(worker), clock::instant(now)) {
             Take::Job(running) => {
                 // The limit may have risen at the end of the last job, with nobody else to see it. (Only the page calls
-                // `wake`; this thread is in the same rayon pool.)
+                // `wake`.)
                 if pool.adapts && pool.enlist(generation) {
-                    rayon::spawn(move || run(pool, generation));
+                    team.spawn(move |team| run(pool, team, generation));
                 }
                 match run_job(pool, state, running, now) {
                     Some(end) => now = end,
@@ -113,11 +117,11 @@ fn run_job(
 pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome {
     // SAFETY: the token is ours, and no other borrow of the fields is alive.
     let number = unsafe { record.fields() }.handler as usize;
-    let Some((_, handler)) = BUILT_IN.get(number) else {
+    let Some(handler) = handlers::get(number) else {
         return match threads::call_javascript(number as u32, token) {
             Ok(0) => Outcome::Success,
             Ok(failed) => Marks(failed - 1).outcome(),
-            Err(message) => fail(record, OutcomeCode::Error, &Thrown::error(&message)),
+            Err(message) => fail(record, OutcomeCode::Error, ("name", "Error"), message),
         };
     };
     // SAFETY: the token is ours until it is given back, which is after this borrow.
@@ -134,21 +138,17 @@ pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome 
             permanent,
             ignored,
         })) => {
-            let message = &message;
-            fail(record, OutcomeCode::Error, &Thrown { name, message });
+            fail(record, OutcomeCode::Error, ("name", name), &message);
             Marks::new(permanent, ignored).outcome()
         }
         Ok(Err(JobError::BadInput(message))) => {
-            fail(record, OutcomeCode::BadInput, &Thrown::error(&message));
+            fail(record, OutcomeCode::BadInput, ("name", "Error"), &message);
             // The caller's mistake says nothing about the handler's health.
             Outcome::Permanent { ignored: true }
         }
         Err(panic) => {
-            let seen = Panicked {
-                message: &panic.message,
-                location: &panic.location,
-            };
-            fail(record, OutcomeCode::Panic, &seen);
+            let location = ("location", &*panic.location);
+            fail(record, OutcomeCode::Panic, location, &panic.message);
             Outcome::Panic
         }
     }
@@ -182,44 +182,22 @@ impl Marks {
     }
 }
 
-/// A handler's error as the page reads it.
-#[derive(Serialize)]
-struct Thrown<'a> {
-    name: &'a str,
-    message: &'a str,
-}
-
-impl<'a> Thrown<'a> {
-    const fn error(message: &'a str) -> Self {
-        Self {
-            name: "Error",
-            message,
-        }
-    }
-}
-
-/// A panic as the page reads it.
-#[derive(Serialize)]
-struct Panicked<'a> {
-    message: &'a str,
-    location: &'a str,
-}
-
-fn fail(record: &Record, code: OutcomeCode, error: &impl Serialize) -> Outcome {
-    // A message that is too long for the buffer is left out rather than cut inside an escape.
-    let mut json = vec![0; 8 * 1024];
-    let length = serde_json_core::to_slice(error, &mut json).unwrap_or_else(|_| {
-        let short = Thrown::error("the error's message is longer than 8 KiB");
-        serde_json_core::to_slice(&short, &mut json).expect("fits")
-    });
-    json.truncate(length);
+/// Writes an error into the record as the page reads it: a JSON object of its message and one more field.
+fn fail(record: &Record, code: OutcomeCode, (field, text): (&str, &str), message: &str) -> Outcome {
+    let (text, message) = (quoted(text), quoted(message));
+    let json = format!(r#"{{"{field}":{text},"message":{message}}}"#);
     // SAFETY: the token is ours, and no borrow of the fields is alive.
     unsafe {
         record.set_output(Value {
             kind: Kind::Json,
-            bytes: json.into(),
+            bytes: json.into_bytes().into(),
         });
         record.fields().outcome = code as u32;
     }
     Outcome::Failure
+}
+
+/// A string as JSON. The host has the code for it.
+fn quoted(text: &str) -> String {
+    JSON::stringify(&JsValue::from_str(text)).map_or_else(|_| "null".to_owned(), String::from)
 }

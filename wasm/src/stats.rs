@@ -6,20 +6,31 @@ use weirpool_core::time::Instant;
 use crate::pool::Core;
 
 /// The names of `numbers`, in their order, separated by commas.
-pub fn names() -> String {
-    const TIMES: [&str; 7] = ["count", "mean", "max", "p50", "p90", "p99", "p999"];
-    let mut names: Vec<_> = COUNTS.iter().map(ToString::to_string).collect();
-    for time in ["wait", "run", "total"] {
-        names.extend(TIMES.map(|part| format!("{time}_{part}")));
+pub const NAMES: &str = "submitted,accepted,refused_full,refused_rate,refused_breaker,refused_in_flight,\
+    refused_closed,refused_timeout,refused_abort,refused_input,started,completed,failed,timed_out,cancelled,\
+    retried,panicked,stale,worker_crashes,resets,queued,delayed,running,abandoned,limit,\
+    wait_count,wait_mean,wait_max,wait_p50,wait_p90,wait_p99,wait_p999,\
+    run_count,run_mean,run_max,run_p50,run_p90,run_p99,run_p999,\
+    total_count,total_mean,total_max,total_p50,total_p90,total_p99,total_p999,\
+    breaker_state,breaker_generation,breaker_failure_rate,breaker_slow_rate,breaker_opened,\
+    breaker_stale,breaker_retry_after";
+const COUNTS: usize = 25;
+const BREAKER: usize = 7;
+
+// As many names as numbers.
+const _: () = {
+    let (mut names, mut at) = (1, 0);
+    while at < NAMES.len() {
+        names += (NAMES.as_bytes()[at] == b',') as usize;
+        at += 1;
     }
-    names.extend(BREAKER.map(|part| format!("breaker_{part}")));
-    names.join(",")
-}
+    assert!(names == COUNTS + 3 * 7 + BREAKER);
+};
 
 /// Counts and gauges, then wait, run and total in µs, then the breaker (its rates as fractions).
 pub fn numbers(pool: &Core, now: Instant) -> Vec<f64> {
     let all = pool.snapshot();
-    let counts: [u64; COUNTS.len()] = [
+    let counts: [u64; COUNTS] = [
         all.submitted,
         all.accepted,
         all.refused_full,
@@ -61,7 +72,7 @@ pub fn numbers(pool: &Core, now: Instant) -> Vec<f64> {
     }
     let breaker = pool.breaker().snapshot(now);
     let fraction = |per_million: u32| f64::from(per_million) / 1e6;
-    let breaker: [f64; BREAKER.len()] = [
+    let breaker: [f64; BREAKER] = [
         f64::from(breaker.state as u32),
         breaker.generation.into(),
         fraction(breaker.failure_rate),
@@ -75,41 +86,3 @@ pub fn numbers(pool: &Core, now: Instant) -> Vec<f64> {
     numbers.extend(breaker);
     numbers
 }
-
-const COUNTS: [&str; 25] = [
-    "submitted",
-    "accepted",
-    "refused_full",
-    "refused_rate",
-    "refused_breaker",
-    "refused_in_flight",
-    "refused_closed",
-    "refused_timeout",
-    "refused_abort",
-    "refused_input",
-    "started",
-    "completed",
-    "failed",
-    "timed_out",
-    "cancelled",
-    "retried",
-    "panicked",
-    "stale",
-    "worker_crashes",
-    "resets",
-    "queued",
-    "delayed",
-    "running",
-    "abandoned",
-    "limit",
-];
-
-const BREAKER: [&str; 7] = [
-    "state",
-    "generation",
-    "failure_rate",
-    "slow_rate",
-    "opened",
-    "stale",
-    "retry_after",
-];

@@ -13,8 +13,8 @@
 //! is a place, or else end.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crossbeam_channel::{Receiver, Sender, unbounded};
 use rayon::{ThreadBuilder, ThreadPool, ThreadPoolBuildError, ThreadPoolBuilder};
@@ -33,7 +33,8 @@ pub struct Threads {
 }
 
 struct State {
-    current: Current,
+    /// Those in charge, unless the pool is stopped.
+    team: Option<Arc<Team>>,
     /// Built, but not yet in charge.
     next: Option<ThreadPool>,
     builders: Sender<ThreadBuilder>,
@@ -41,12 +42,26 @@ struct State {
     spare: u32,
 }
 
-enum Current {
-    Stopped,
+/// Threads that run tasks.
+pub enum Team {
     Own(ThreadPool),
     /// rayon's global pool, started by someone else.
     #[cfg(test)]
     Global,
+}
+
+impl Team {
+    /// Runs `task` on one of the threads; it may start more there. (By `rayon::spawn` it could, too, but that would
+    /// ship what starts a global pool.)
+    pub fn spawn(self: &Arc<Self>, task: impl FnOnce(&Arc<Self>) + Send + 'static) {
+        let team = Arc::clone(self);
+        let task = move || task(&team);
+        match &**self {
+            Self::Own(pool) => pool.spawn(task),
+            #[cfg(test)]
+            Self::Global => rayon::spawn(task),
+        }
+    }
 }
 
 impl Threads {
@@ -54,7 +69,7 @@ impl Threads {
         let (builders, entrance) = unbounded();
         Self {
             state: Mutex::new(State {
-                current: Current::Stopped,
+                team: None,
                 next: None,
                 builders,
                 spare: 0,
@@ -93,7 +108,7 @@ impl Threads {
     pub fn switch(&self) {
         let mut state = self.state();
         if let Some(next) = state.next.take() {
-            state.current = Current::Own(next);
+            state.team = Some(Arc::new(Team::Own(next)));
         }
     }
 
@@ -113,23 +128,21 @@ impl Threads {
     /// Uses rayon's global pool, which must be running.
     #[cfg(test)]
     pub fn use_global(&self) {
-        self.state().current = Current::Global;
+        self.state().team = Some(Arc::new(Team::Global));
     }
 
     /// Lets the workers leave as soon as they have nothing to run.
     pub fn stop(&self) {
         self.discard();
-        self.state().current = Current::Stopped;
+        self.state().team = None;
     }
 
     /// Runs `task` on one of the threads.
-    pub fn spawn(&self, task: impl FnOnce() + Send + 'static) {
-        match &self.state().current {
-            Current::Own(pool) => pool.spawn(task),
-            #[cfg(test)]
-            Current::Global => rayon::spawn(task),
-            Current::Stopped => unreachable!("nothing is submitted to a stopped pool"),
-        }
+    pub fn spawn(&self, task: impl FnOnce(&Arc<Team>) + Send + 'static) {
+        let state = self.state();
+        let team = state.team.as_ref();
+        team.expect("nothing is submitted to a stopped pool")
+            .spawn(task);
     }
 
     /// Works in the pool that was built last, until that goes. False when it has no place for the calling worker.
@@ -174,14 +187,14 @@ pub fn worker() -> u16 {
 
 /// Runs a JavaScript handler on this worker: 0 when it succeeded. It writes its result or its error
 /// into the record itself; the error here is the host's own.
-pub fn call_javascript(handler: u32, token: u32) -> Result<u32, String> {
+pub fn call_javascript(handler: u32, token: u32) -> Result<u32, &'static str> {
     JAVASCRIPT.with_borrow(|javascript| {
         let javascript = javascript
             .as_ref()
             .ok_or("this pool runs no JavaScript handlers")?;
         let returned = javascript
             .call2(&JsValue::NULL, &handler.into(), &token.into())
-            .map_err(|error| format!("the worker's handler table threw: {error:?}"))?;
+            .map_err(|_| "the worker's handler table threw")?;
         Ok(returned.as_f64().map_or(1, |code| code as u32))
     })
 }

@@ -55,6 +55,15 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Any other value, as JSON text.
+    #[must_use]
+    pub fn json(json: String) -> Self {
+        Self {
+            kind: Kind::Json,
+            bytes: Cow::Owned(json.into_bytes()),
+        }
+    }
+
     /// No value.
     #[must_use]
     pub const fn none() -> Self {

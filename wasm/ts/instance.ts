@@ -1,7 +1,7 @@
 // Instance: the wasm module and its shared memory, one for all pools of a page; and its replacement
 // after a trap or a kill.
 
-import init, * as glue from './wasm.js';
+import * as glue from './wasm.js';
 import { PoolError } from './errors.ts';
 import { Loader } from './loader.ts';
 import { readFile } from './node.ts';
@@ -145,5 +145,5 @@ async function instantiate(url: URL): Promise<Instance> {
 }
 
 async function make(module: WebAssembly.Module): Promise<Instance> {
-  return new Instance(module, await init({ module_or_path: module }));
+  return new Instance(module, await glue.init(module));
 }

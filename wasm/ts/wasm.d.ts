@@ -10,12 +10,13 @@ export interface Exports {
   /** The address of the word that is not 0 once the module is terminated. */
   readonly __instance_terminated: WebAssembly.Global;
 }
-export default function init(options: { module_or_path: WebAssembly.Module }): Promise<Exports>;
 /** Without arguments, on an initialised module: its present exports. */
 export function initSync(options?: {
   module: WebAssembly.Module;
   memory?: WebAssembly.Memory;
 }): Exports;
+/** Makes the first instance. */
+export function init(module: WebAssembly.Module): Promise<Exports>;
 /** Replaces the module's instance and memory by new ones. */
 export function __wbg_reset_state(): void;
 

@@ -1,6 +1,6 @@
 //! Builds the npm package (unpacked, in `target/npm/weirpool`) and the demo page (in `web/dist`).
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
@@ -29,6 +29,22 @@ const WASM_FEATURES: [&str; 9] = [
 /// The name that the glue gives to the module, and the one under which it ships.
 const BINDGEN_WASM: &str = "wasm_bg.wasm";
 const SHIPPED_WASM: &str = "weirpool.wasm";
+/// The files of a package that its module makes.
+pub(crate) const OF_THE_MODULE: [&str; 2] = ["wasm.js", SHIPPED_WASM];
+
+/// A crate whose module is built, with weirpool's own crate in it.
+pub(crate) struct Crate<'a> {
+    /// Its folder.
+    pub(crate) folder: PathBuf,
+    /// The name of its library.
+    pub(crate) library: &'a str,
+    /// What else cargo is told.
+    pub(crate) arguments: &'a [&'a str],
+    /// Where cargo builds it.
+    pub(crate) target: PathBuf,
+    /// Where the module and its glue go.
+    pub(crate) output: PathBuf,
+}
 
 /// Builds everything that is not fresh.
 pub(crate) fn build() -> Result<()> {
@@ -40,31 +56,79 @@ pub(crate) fn build() -> Result<()> {
 pub(crate) fn build_package() -> Result<()> {
     let toolchain = setup::for_build()?;
     fs_err::create_dir_all(package())?;
-    build_wasm(toolchain)?;
+    build_wasm(
+        toolchain,
+        &Crate {
+            folder: root().join("wasm"),
+            library: "weirpool_wasm",
+            arguments: &[],
+            target: cargo_target(),
+            output: package(),
+        },
+    )?;
     build_typescript()?;
     write_package()
 }
 
-fn build_wasm(toolchain: Toolchain) -> Result<()> {
-    run(toolchain.command("cargo")?.args([
-        "build",
-        "--release",
-        "--lib",
-        "--package",
-        "weirpool-wasm",
-    ]))?;
-    let built = cargo_target().join("wasm32-unknown-unknown/release/weirpool_wasm.wasm");
+/// Builds the module without the built-in handlers: what one with other handlers starts from. Returns its path.
+pub(crate) fn build_bare() -> Result<PathBuf> {
+    let output = root().join("target/npm/bare");
+    build_wasm(
+        setup::for_build()?,
+        &Crate {
+            folder: root().join("wasm"),
+            library: "weirpool_wasm",
+            arguments: &["--no-default-features"],
+            // A cdylib's file has the same name whatever its features: in one folder each would pass for the other.
+            target: cargo_target().join("bare"),
+            output: output.clone(),
+        },
+    )?;
+    Ok(output.join(SHIPPED_WASM))
+}
+
+/// Minifies a script in place, once.
+pub(crate) fn minify(script: &Path) -> Result<()> {
+    run(command("node", &root().join("wasm"))
+        .arg("ts/minify.mjs")
+        .arg(script))
+}
+
+/// Builds a crate's module and the glue to it.
+pub(crate) fn build_wasm(toolchain: Toolchain, built: &Crate<'_>) -> Result<()> {
+    let Crate {
+        library, output, ..
+    } = built;
+    // In our own folder: its configuration is the one that builds for threads. As a cdylib alone: where there is to be
+    // an rlib too, cargo leaves out link-time optimisation, without which the module is a tenth larger.
+    run(toolchain
+        .command("cargo")?
+        .args(["rustc", "--release", "--lib", "--crate-type=cdylib"])
+        .arg("--manifest-path")
+        .arg(built.folder.join("Cargo.toml"))
+        .arg("--target-dir")
+        .arg(&built.target)
+        .args(built.arguments))?;
+    let module = built
+        .target
+        .join(format!("wasm32-unknown-unknown/release/{library}.wasm"));
+    if !contains(&fs_err::read(&module)?, b"pool_create") {
+        bail!(
+            "{library} depends on weirpool-wasm, but does not use it: call weirpool_wasm::register"
+        );
+    }
     let versions = format!(
         "wasm-bindgen {}, binaryen {BINARYEN}",
         wasm_bindgen_version()?
     );
+    fs_err::create_dir_all(output)?;
     // xtask's own sources too: how the module is treated is written there.
     let stamp = Stamp::new(
-        root().join("target/npm/wasm.stamp"),
-        &[built.clone(), root().join("xtask/src")],
+        output.with_extension("stamp"),
+        &[module.clone(), root().join("xtask/src")],
         &versions,
     )?;
-    let shipped = ["wasm.js", "wasm.d.ts", SHIPPED_WASM].map(|name| package().join(name));
+    let shipped = OF_THE_MODULE.map(|name| output.join(name));
     if stamp.is_fresh() && shipped.iter().all(|file| file.is_file()) {
         return Ok(());
     }
@@ -78,64 +142,110 @@ fn build_wasm(toolchain: Toolchain) -> Result<()> {
     bindgen.args([
         "--target",
         "web",
+        // The package has its own declarations.
+        "--no-typescript",
         "--experimental-reset-state-function",
         "--out-name",
         "wasm",
         "--out-dir",
     ]);
-    run(bindgen.arg(&bound).arg(&built))?;
+    run(bindgen.arg(&bound).arg(&module))?;
 
     let glue = fs_err::read_to_string(bound.join("wasm.js"))?;
-    fs_err::write(package().join("wasm.js"), adapt_glue(&glue)?)?;
-    fs_err::copy(bound.join("wasm.d.ts"), package().join("wasm.d.ts"))?;
+    fs_err::write(output.join("wasm.js"), adapt_glue(&glue)?)?;
 
     let mut optimise = command(
         binaryen_folder()?.join("node_modules/.bin/wasm-opt"),
         &root(),
     );
     optimise
+        .arg(format!("--remove-exports={UNUSED_EXPORTS}"))
         .args(["-O3", "--strip-debug", "--strip-producers"])
         .args(WASM_FEATURES);
     run(optimise
         .arg(bound.join(BINDGEN_WASM))
         .arg("-o")
-        .arg(package().join(SHIPPED_WASM)))?;
+        .arg(output.join(SHIPPED_WASM)))?;
     stamp.write()
 }
 
-/// Makes wasm-bindgen's glue one file that any bundler takes: the module under its shipped name, and without the
-/// worker start-up helper of wasm-bindgen-rayon. That helper imports the package's folder, which bundlers refuse,
-/// and it is not used: the pool starts its own workers.
+/// What the glue has that the package does not use, by how it begins: wasm-bindgen-rayon's own start-up (the pool starts
+/// its workers itself; and that helper imports the package's folder, which bundlers refuse), and loading the module,
+/// which the page does with better errors.
+const UNUSED_GLUE: [&str; 10] = [
+    "import { startWorkers } from './snippets/wasm-bindgen-rayon-",
+    "export function initThreadPool(",
+    "export class wbg_rayon_PoolBuilder {",
+    "if (Symbol.dispose) wbg_rayon_PoolBuilder.",
+    "export function wbg_rayon_start_worker(",
+    "const wbg_rayon_PoolBuilderFinalization =",
+    "async function __wbg_load(",
+    "let __wbg_init_promise;",
+    "async function __wbg_init(",
+    "async function __wbg_init_once(",
+];
+
+/// What the module exports for what was taken out of the glue, as wasm-opt's wildcards: a fifth of the module hangs on
+/// it.
+const UNUSED_EXPORTS: &str = "*wbg_rayon_*,initThreadPool";
+
+/// What the glue exports instead: the first instance is made beside the page's thread, which may not make a large one
+/// in Chrome up to 113.
+const INIT: &str = "export { initSync };
+export async function init(module) {
+    return __wbg_finalize_init(await WebAssembly.instantiate(module, __wbg_get_imports()), module);
+}";
+
+/// Makes wasm-bindgen's glue one file that any bundler takes, without what is not used.
 fn adapt_glue(glue: &str) -> Result<String> {
-    let mut adapted = String::new();
-    let mut helpers = 0;
-    for line in glue.lines() {
-        if line.starts_with("import { startWorkers } from './snippets/wasm-bindgen-rayon-") {
-            helpers += 1;
-            adapted += "function startWorkers() { throw new Error('weirpool starts its workers itself'); }\n";
-        } else {
-            adapted += line;
-            adapted += "\n";
+    let mut adapted = glue.to_owned();
+    for start in UNUSED_GLUE {
+        adapted = without(&adapted, start)?;
+    }
+    for (unused, instead) in [
+        // The module imports it still, and never calls it.
+        (
+            "startWorkers(arg0, arg1, wbg_rayon_PoolBuilder.__wrap(arg2))",
+            "undefined",
+        ),
+        ("export { initSync, __wbg_init as default };", INIT),
+    ] {
+        if adapted.matches(unused).count() != 1 {
+            bail!("the glue does not have this once: {unused}");
         }
+        adapted = adapted.replace(unused, instead);
     }
-    if helpers != 1 {
-        bail!("the glue imports wasm-bindgen-rayon's helper {helpers} times, not once");
-    }
-    let url = format!("new URL('{BINDGEN_WASM}', import.meta.url)");
-    if adapted.matches(&url).count() != 1 || adapted.matches(BINDGEN_WASM).count() != 1 {
-        bail!("the glue does not name its module as expected: {url}");
-    }
-    adapted = adapted.replace(
-        &url,
-        &format!("new URL('./{SHIPPED_WASM}', import.meta.url)"),
-    );
-    if let Some(line) = adapted
-        .lines()
-        .find(|line| line.starts_with("import ") || line.contains("snippets/"))
-    {
-        bail!("the glue would ship with an import of a file that does not: {line}");
+    if let Some(line) = adapted.lines().find(|line| {
+        line.starts_with("import ") || line.contains("snippets/") || line.contains(BINDGEN_WASM)
+    }) {
+        bail!("the glue would ship with a reference to a file that does not: {line}");
     }
     Ok(adapted)
+}
+
+/// A script without the statement on its top level that begins with `start`. It ends with its line, or with the first
+/// closing brace that is not indented.
+fn without(script: &str, start: &str) -> Result<String> {
+    let mut kept = String::new();
+    let mut lines = script.lines();
+    let mut found = 0;
+    while let Some(line) = lines.next() {
+        if !line.starts_with(start) {
+            kept += line;
+            kept += "\n";
+            continue;
+        }
+        found += 1;
+        if !line.ends_with(';') && !line.ends_with('}') {
+            lines
+                .find(|line| line.starts_with('}'))
+                .with_context(|| format!("the glue has no end of: {start}"))?;
+        }
+    }
+    if found != 1 {
+        bail!("the glue has this {found} times, not once: {start}");
+    }
+    Ok(kept)
 }
 
 fn build_typescript() -> Result<()> {
@@ -158,7 +268,7 @@ fn write_package() -> Result<()> {
     let readme = ["wasm/README.md", "README.md"].map(|name| root().join(name));
     fs_err::write(
         package().join("package.json"),
-        shipped_manifest(&manifest, env!("CARGO_PKG_VERSION"))?,
+        shipped_manifest(&manifest, "weirpool", env!("CARGO_PKG_VERSION"))?,
     )?;
     for name in ["LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"] {
         copy_if_changed(&root().join(name), &package().join(name))?;
@@ -170,15 +280,16 @@ fn write_package() -> Result<()> {
     Ok(())
 }
 
-/// The manifest that ships: the version of the workspace, and nothing that only building needs.
-fn shipped_manifest(manifest: &str, version: &str) -> Result<String> {
+/// The manifest that ships: a crate's name and version, and nothing that only building needs.
+pub(crate) fn shipped_manifest(manifest: &str, name: &str, version: &str) -> Result<String> {
     let mut manifest: Value = serde_json::from_str(manifest).context("wasm/package.json")?;
     let fields = manifest
         .as_object_mut()
         .context("wasm/package.json is not an object")?;
-    for name in ["private", "scripts", "devDependencies"] {
-        fields.shift_remove(name);
+    for field in ["private", "scripts", "devDependencies"] {
+        fields.shift_remove(field);
     }
+    fields.insert("name".into(), name.into());
     fields.insert("version".into(), version.into());
     Ok(serde_json::to_string_pretty(&manifest)? + "\n")
 }
@@ -195,7 +306,7 @@ fn build_page() -> Result<()> {
     stamp.write()
 }
 
-fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
     let wanted = fs_err::read(from)?;
     if fs_err::read(to).is_ok_and(|existing| existing == wanted) {
         return Ok(());
@@ -203,43 +314,59 @@ fn copy_if_changed(from: &Path, to: &Path) -> Result<()> {
     Ok(fs_err::write(to, wanted)?)
 }
 
+/// Whether `part` is somewhere in `bytes`.
+pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
+    bytes.windows(part.len()).any(|window| window == part)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GLUE: &str = "/* @ts-self-types=\"./wasm.d.ts\" */\n\
-        import { startWorkers } from './snippets/wasm-bindgen-rayon-38edf6e439f6d70d/src/workerHelpers.js';\n\
-        const ret = startWorkers(arg0);\n\
-        module_or_path = new URL('wasm_bg.wasm', import.meta.url);\n";
+    /// The lines of glue that matter here.
+    fn glue() -> String {
+        let mut glue = String::from("kept(1);\n");
+        for start in UNUSED_GLUE {
+            glue += start;
+            glue += if start.ends_with(['{', '(']) {
+                ") {\n    {\n    }\n}\n"
+            } else {
+                ";\n"
+            };
+        }
+        glue + "const ret = startWorkers(arg0, arg1, wbg_rayon_PoolBuilder.__wrap(arg2));\n\
+                export { initSync, __wbg_init as default };\n"
+    }
 
     #[test]
-    fn the_glue_ships_without_imports_and_with_its_module() {
-        let adapted = adapt_glue(GLUE).unwrap();
-        assert!(!adapted.contains("import {"));
-        assert!(adapted.contains("new URL('./weirpool.wasm', import.meta.url)"));
-        assert!(adapted.contains("const ret = startWorkers(arg0);"));
+    fn the_glue_ships_with_what_is_used() {
+        assert_eq!(
+            adapt_glue(&glue()).unwrap(),
+            format!("kept(1);\nconst ret = undefined;\n{INIT}\n")
+        );
     }
 
     #[test]
     fn unexpected_glue_is_refused() {
-        assert!(adapt_glue(&GLUE.replace("startWorkers }", "other }")).is_err());
-        assert!(adapt_glue(&GLUE.replace("wasm_bg.wasm", "other.wasm")).is_err());
-        assert!(
-            adapt_glue(&format!(
-                "import {{ x }} from './snippets/other/x.js';\n{GLUE}"
-            ))
-            .is_err()
-        );
+        for start in UNUSED_GLUE {
+            assert!(
+                adapt_glue(&glue().replace(start, "other(")).is_err(),
+                "{start}"
+            );
+        }
+        assert!(adapt_glue(&glue().replace("arg0, arg1", "other")).is_err());
+        let extra = "import { x } from './snippets/other/x.js';\n";
+        assert!(adapt_glue(&(extra.to_owned() + &glue())).is_err());
     }
 
     #[test]
     fn the_manifest_ships_without_what_only_building_needs() {
         let manifest = r#"{"name":"weirpool","version":"0.0.0","scripts":{"build":"x"},"devDependencies":{},"type":"module"}"#;
         let shipped: Value =
-            serde_json::from_str(&shipped_manifest(manifest, "1.2.3").unwrap()).unwrap();
+            serde_json::from_str(&shipped_manifest(manifest, "my-jobs", "1.2.3").unwrap()).unwrap();
         assert_eq!(
             shipped,
-            serde_json::json!({"name": "weirpool", "version": "1.2.3", "type": "module"})
+            serde_json::json!({"name": "my-jobs", "version": "1.2.3", "type": "module"})
         );
     }
 }

@@ -3,6 +3,7 @@
 mod build;
 mod demo;
 mod fresh;
+mod own;
 mod pack;
 mod process;
 mod setup;
@@ -56,6 +57,11 @@ enum Task {
     },
     /// Build the npm package (target/npm/weirpool) and the page (web/dist).
     Build,
+    /// Build an npm package of a crate with handlers of its own: FOLDER/pkg.
+    Package {
+        /// The crate's folder.
+        folder: std::path::PathBuf,
+    },
     /// Build, check and pack the npm package: target/npm/weirpool-VERSION.tgz.
     Pack,
     /// Install what building and testing need, and nothing else.
@@ -88,6 +94,7 @@ fn perform(task: Task) -> Result<bool> {
         Task::Bench { native: true } => native_bench()?,
         Task::Bench { native: false } => bench()?,
         Task::Build => build::build()?,
+        Task::Package { folder } => own::package(&folder)?,
         Task::Pack => drop(pack::pack()?),
         Task::Setup => println!("Everything is there.\n{}", setup::by_hand(setup::setup()?)?),
     }

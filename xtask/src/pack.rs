@@ -14,19 +14,18 @@ use crate::build;
 use crate::process::{command, output, run};
 use crate::toolchain::{package, root};
 
-/// What a visitor loads may weigh this much, gzipped. Each budget lies just above what the package weighs today (for
-/// the wasm, by either toolchain that may build it): lower it whenever that falls, never raise it. The goals are
-/// 105,000 for the wasm and 16,000 for the JavaScript.
-const WASM_BUDGET: usize = 176_000;
-const SCRIPT_BUDGET: usize = 37_300;
+/// What a visitor loads may weigh this much, gzipped. Each budget lies at most 2 % above what the package weighs today, for two
+/// toolchains may build it: lower it whenever that falls, never raise it. The goal for the JavaScript is 16,000; the
+/// wasm's, 105,000 and 75,000 without the built-in handlers, are reached.
+const WASM_BUDGET: usize = 104_700;
+const BARE_WASM_BUDGET: usize = 75_000;
+const SCRIPT_BUDGET: usize = 36_700;
 
 /// Builds and packs; the tarball is at `target/npm/weirpool-VERSION.tgz`.
 pub(crate) fn pack() -> Result<PathBuf> {
     build::build_package()?;
     // The rest was minified when it was built; what wasm-bindgen writes was not.
-    run(command("node", &root().join("wasm"))
-        .arg("ts/minify.mjs")
-        .arg(package().join("wasm.js")))?;
+    build::minify(&package().join("wasm.js"))?;
     let folder = root().join("target/npm");
     let mut npm = command("npm", &folder);
     npm.args(["pack", "--json", "--pack-destination"])
@@ -80,7 +79,8 @@ pub(crate) fn pack() -> Result<PathBuf> {
             }
         }
     }
-    weigh(&files)?;
+    let bare = build::build_bare()?;
+    weigh(&files, &bare)?;
     println!(
         "{} ({} bytes)",
         tarball.display(),
@@ -89,27 +89,39 @@ pub(crate) fn pack() -> Result<PathBuf> {
     Ok(tarball)
 }
 
-/// Prints what the files weigh, and fails when they are over their budget.
-fn weigh(files: &[String]) -> Result<()> {
+/// Prints what the files weigh, and fails when they are over their budget. `bare` is the module without the built-in
+/// handlers, which does not ship.
+fn weigh(files: &[String], bare: &Path) -> Result<()> {
     println!(
         "{:<24} {:>10} {:>10} {:>10}",
         "file", "bytes", "gzipped", "budget"
     );
-    for (kind, budget) in [(".wasm", WASM_BUDGET), (".js", SCRIPT_BUDGET)] {
+    let shipped = |kind: &'static str| -> Vec<PathBuf> {
+        let files = files.iter().filter(|name| name.ends_with(kind));
+        files.map(|name| package().join(name)).collect()
+    };
+    for (what, files, budget) in [
+        ("all wasm", shipped(".wasm"), WASM_BUDGET),
+        ("without handlers", vec![bare.to_owned()], BARE_WASM_BUDGET),
+        ("all JavaScript", shipped(".js"), SCRIPT_BUDGET),
+    ] {
         let (mut bytes, mut zipped) = (0, 0);
-        for name in files.iter().filter(|name| name.ends_with(kind)) {
-            let content = fs_err::read(package().join(name))?;
+        for file in files {
+            let content = fs_err::read(&file)?;
             let size = gzipped(&content)?;
+            let name = file.file_name().unwrap_or_default().to_string_lossy();
             println!("{name:<24} {:>10} {size:>10}", content.len());
             bytes += content.len();
             zipped += size;
+            // Where it was built is nobody's business, and differs from machine to machine.
+            let folder = root();
+            if build::contains(&content, folder.as_os_str().as_encoded_bytes()) {
+                bail!("{} names the folder that it was built in", file.display());
+            }
         }
-        println!(
-            "{:<24} {bytes:>10} {zipped:>10} {budget:>10}",
-            format!("all {kind}")
-        );
+        println!("{what:<24} {bytes:>10} {zipped:>10} {budget:>10}");
         if zipped > budget {
-            bail!("the {kind} files take {zipped} bytes gzipped, over their budget of {budget}");
+            bail!("{what}: {zipped} bytes gzipped, over the budget of {budget}");
         }
     }
     Ok(())

@@ -213,6 +213,12 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             30,
             loom("weirpool-wasm", "loom"),
         ),
+        step(
+            "handlers, natively",
+            Tests,
+            5,
+            cargo(&["test", "--package", "weirpool-wasm"]),
+        ),
         step("wasm tests in Chromium", Tests, 20, wasm_tests),
         step(
             "types of the package",
@@ -228,6 +234,12 @@ fn steps(toolchain: Toolchain, long: bool) -> Result<Vec<Step>> {
             npm(&tests, &["run", "test:reference"]),
         ),
         step("package", AsOne, 20, this(&["pack"])?),
+        step(
+            "package of another crate",
+            AsOne,
+            20,
+            this(&["package", "tests/rust-jobs"])?,
+        ),
         step("page", AsOne, 10, this(&["build"])?),
         step(
             "end to end in Chromium",

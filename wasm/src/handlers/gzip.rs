@@ -1,16 +1,29 @@
 //! `gzip` and `gunzip`: RFC 1952 compression of bytes.
+//!
+//! `miniz_oxide` does the compression and `crc` the checksums; only the frame around them is written here. `flate2`,
+//! which has all three, ships its checksum's table of 16 KiB, more than the rest of this file; here the table is
+//! made when it is first needed.
 
-use std::io::{Read, Write};
+use std::sync::LazyLock;
 
-use flate2::Compression;
-use flate2::read::MultiGzDecoder;
-use flate2::write::GzEncoder;
+use crc::{CRC_32_ISO_HDLC, Crc, Table};
+use miniz_oxide::deflate::CompressionLevel;
+use miniz_oxide::deflate::core::CompressorOxide;
+use miniz_oxide::deflate::stream::deflate;
+use miniz_oxide::inflate::stream::{InflateState, inflate};
+use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
 use crate::context::{Context, JobError};
 use crate::value::Value;
 
 /// Bytes processed between two looks at the cancellation: about a millisecond of compression.
 const CHUNK: usize = 16 * 1024;
+
+/// A member's header without options: deflate, no time, of an unknown system.
+const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+
+static CRC: LazyLock<Crc<u32, Table<16>>> =
+    LazyLock::new(|| Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC));
 
 /// Compresses its input at the default level.
 pub fn gzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>, JobError> {
@@ -20,46 +33,141 @@ pub fn gzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>
     output
         .try_reserve_exact(bound)
         .map_err(|_| JobError::out_of_memory(bound))?;
-    let mut encoder = GzEncoder::new(output, Compression::default());
-    for (nth, chunk) in input.bytes.chunks(CHUNK).enumerate() {
+    output.extend(HEADER);
+    let mut encoder = Box::new(CompressorOxide::with_format_and_level(
+        DataFormat::Raw,
+        CompressionLevel::DefaultLevel,
+    ));
+    let mut checksum = CRC.digest();
+    let mut rest = &*input.bytes;
+    let mut buffer = [0; CHUNK];
+    loop {
         if context.cancelled() {
             return Err(JobError::cancelled());
         }
-        context.progress((nth * CHUNK) as f64, input.bytes.len() as f64);
-        encoder.write_all(chunk).map_err(failed)?;
+        let total = input.bytes.len();
+        context.progress((total - rest.len()) as f64, total as f64);
+        let (chunk, later) = rest.split_at(rest.len().min(CHUNK));
+        let flush = if later.is_empty() {
+            MZFlush::Finish
+        } else {
+            MZFlush::None
+        };
+        let result = deflate(&mut encoder, chunk, &mut buffer, flush);
+        let (read, more) = rest.split_at(result.bytes_consumed);
+        checksum.update(read);
+        rest = more;
+        append(&mut output, &buffer[..result.bytes_written])?;
+        match result.status {
+            Ok(MZStatus::StreamEnd) => break,
+            Ok(_) => {}
+            Err(_) => return Err(JobError::failed("the compression failed")),
+        }
     }
-    let mut output = encoder.finish().map_err(failed)?;
+    append(&mut output, &checksum.finalize().to_le_bytes())?;
+    append(&mut output, &(input.bytes.len() as u32).to_le_bytes())?;
     output.shrink_to_fit();
     Ok(Value::bytes(output))
 }
 
 /// Decompresses its input, which may be several gzip members in a row.
 pub fn gunzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>, JobError> {
-    let mut decoder = MultiGzDecoder::new(&*input.bytes);
     let mut output = Vec::new();
-    let mut chunk = [0; CHUNK];
+    let mut rest = &*input.bytes;
+    loop {
+        rest = member(rest, &mut output, input.bytes.len(), context)?;
+        if rest.is_empty() {
+            output.shrink_to_fit();
+            return Ok(Value::bytes(output));
+        }
+    }
+}
+
+/// Decompresses the member at the start of `input`, the rest of `total` bytes; returns what follows it.
+fn member<'a>(
+    input: &'a [u8],
+    output: &mut Vec<u8>,
+    total: usize,
+    context: &Context<'_>,
+) -> Result<&'a [u8], JobError> {
+    let mut rest = after_header(input).ok_or_else(|| JobError::failed("this is not gzip"))?;
+    let mut decoder = InflateState::new_boxed(DataFormat::Raw);
+    let mut checksum = CRC.digest();
+    let mut length = 0_u32;
+    let mut buffer = [0; CHUNK];
     loop {
         if context.cancelled() {
             return Err(JobError::cancelled());
         }
-        // Up to what it has read ahead.
-        let done = input.bytes.len() - decoder.get_ref().len();
-        context.progress(done as f64, input.bytes.len() as f64);
-        let read = decoder.read(&mut chunk).map_err(failed)?;
-        if read == 0 {
-            output.shrink_to_fit();
-            return Ok(Value::bytes(output));
+        // Up to what was read.
+        context.progress((total - rest.len()) as f64, total as f64);
+        let result = inflate(&mut decoder, rest, &mut buffer, MZFlush::None);
+        rest = &rest[result.bytes_consumed..];
+        let piece = &buffer[..result.bytes_written];
+        checksum.update(piece);
+        // The trailer holds the length modulo 2³².
+        length = length.wrapping_add(piece.len() as u32);
+        append(output, piece)?;
+        match result.status {
+            Ok(MZStatus::StreamEnd) => break,
+            Ok(_) => {}
+            Err(MZError::Buf) => return Err(JobError::failed("the gzip data ends too early")),
+            Err(_) => return Err(JobError::failed("the gzip data is damaged")),
         }
-        // Input chooses the size here: memory that is not to be had must not be an abort.
-        output
-            .try_reserve(read)
-            .map_err(|_| JobError::out_of_memory(output.len() + read))?;
-        output.extend_from_slice(&chunk[..read]);
     }
+    let (trailer, rest) = rest
+        .split_first_chunk::<8>()
+        .ok_or_else(|| JobError::failed("the gzip data ends too early"))?;
+    let wanted = u64::from(checksum.finalize()) | u64::from(length) << 32;
+    if u64::from_le_bytes(*trailer) != wanted {
+        return Err(JobError::failed(
+            "the gzip data is damaged: its checksum differs",
+        ));
+    }
+    Ok(rest)
 }
 
-fn failed(error: std::io::Error) -> JobError {
-    JobError::failed(error.to_string())
+/// What follows a member's header (RFC 1952, section 2.3).
+fn after_header(input: &[u8]) -> Option<&[u8]> {
+    const HEADER_CRC: u8 = 2;
+    const EXTRA: u8 = 4;
+    const NAME: u8 = 8;
+    const COMMENT: u8 = 16;
+    const RESERVED: u8 = 0xe0;
+    let (&[0x1f, 0x8b, 8, flags, ..], mut rest) = input.split_first_chunk::<10>()? else {
+        return None;
+    };
+    if flags & RESERVED != 0 {
+        return None;
+    }
+    if flags & EXTRA != 0 {
+        let (length, extra) = rest.split_first_chunk()?;
+        rest = extra.get(usize::from(u16::from_le_bytes(*length))..)?;
+    }
+    for text in [NAME, COMMENT] {
+        if flags & text != 0 {
+            let end = rest.iter().position(|byte| *byte == 0)?;
+            rest = &rest[end + 1..];
+        }
+    }
+    if flags & HEADER_CRC != 0 {
+        let header = &input[..input.len() - rest.len()];
+        let (crc, after) = rest.split_first_chunk()?;
+        if u16::from_le_bytes(*crc) != CRC.checksum(header) as u16 {
+            return None;
+        }
+        rest = after;
+    }
+    Some(rest)
+}
+
+/// Input chooses the output's size: memory that is not to be had must not be an abort.
+fn append(output: &mut Vec<u8>, bytes: &[u8]) -> Result<(), JobError> {
+    output
+        .try_reserve(bytes.len())
+        .map_err(|_| JobError::out_of_memory(output.len() + bytes.len()))?;
+    output.extend_from_slice(bytes);
+    Ok(())
 }
 
 #[cfg(test)]
@@ -77,22 +185,59 @@ mod tests {
         }
     }
 
+    fn packed(plain: &[u8]) -> Vec<u8> {
+        let plain = Value::bytes(plain.to_vec());
+        gzip(&plain, &context()).unwrap().bytes.into_owned()
+    }
+
+    fn unpacked(packed: &[u8]) -> Result<Vec<u8>, JobError> {
+        let packed = Value::bytes(packed.to_vec());
+        gunzip(&packed, &context()).map(|value| value.bytes.into_owned())
+    }
+
     #[test]
     fn gunzip_undoes_gzip() {
         for size in [0, 1, 100, CHUNK, CHUNK + 1, 300_000] {
-            let bytes: Vec<u8> = (0..size).map(|i| (i * i / 7) as u8).collect();
-            let plain = Value::bytes(bytes.clone());
-            let packed = Value::bytes(gzip(&plain, &context()).unwrap().bytes.into_owned());
-            assert_eq!(gunzip(&packed, &context()).unwrap().bytes, bytes);
+            let bytes: Vec<u8> = (0..size).map(|i: usize| (i * i / 7) as u8).collect();
+            assert_eq!(unpacked(&packed(&bytes)).unwrap(), bytes);
         }
     }
 
     #[test]
-    fn bytes_that_are_not_gzip_fail() {
-        let noise = Value::bytes(vec![7; 100]);
-        assert!(matches!(
-            gunzip(&noise, &context()),
-            Err(JobError::Failed { .. })
-        ));
+    fn members_in_a_row_are_one_stream() {
+        let both = [packed(b"to be "), packed(b""), packed(b"or not")].concat();
+        assert_eq!(unpacked(&both).unwrap(), b"to be or not");
+    }
+
+    #[test]
+    fn every_part_of_a_header_is_skipped() {
+        let body = &packed(b"abc")[HEADER.len()..];
+        let mut header = HEADER.to_vec();
+        header[3] = 2 | 4 | 8 | 16;
+        header.extend(b"\x03\x00xyzname\0comment\0");
+        let crc = (CRC.checksum(&header) as u16).to_le_bytes();
+        assert_eq!(
+            unpacked(&[&header, &crc[..], body].concat()).unwrap(),
+            b"abc"
+        );
+        let wrong = [crc[0], crc[1] ^ 1];
+        assert!(unpacked(&[&header, &wrong[..], body].concat()).is_err());
+    }
+
+    #[test]
+    fn what_is_not_gzip_or_is_damaged_fails() {
+        let good = packed(&[7; 100]);
+        assert!(unpacked(&[7; 100]).is_err());
+        for length in 0..good.len() {
+            assert!(unpacked(&good[..length]).is_err(), "cut to {length}");
+        }
+        for place in (0..good.len()).filter(|place| !(4..10).contains(place)) {
+            let mut bad = good.clone();
+            bad[place] ^= 0x40;
+            // A bit that means nothing may differ: those that fill up the last byte.
+            let seen = unpacked(&bad).map_or(true, |plain| plain == [7; 100]);
+            assert!(seen, "byte {place}");
+        }
+        assert!(unpacked(&[&good[..], b"more"].concat()).is_err());
     }
 }

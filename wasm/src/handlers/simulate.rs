@@ -3,27 +3,15 @@
 use std::thread;
 use std::time::Duration;
 
-use serde::Deserialize;
-
-use super::json;
+use super::json::Input;
 use crate::context::{Context, JobError};
 use crate::value::Value;
 
 const TAKES: &str =
     "{ duration: ms, outcome?: 'success' | 'error' | 'panic' | 'trap' | 'runaway' }";
 
-#[derive(Deserialize)]
-struct Input {
-    /// ms
-    duration: f64,
-    #[serde(default)]
-    outcome: End,
-}
-
-#[derive(Deserialize, Default, Clone, Copy)]
-#[serde(rename_all = "lowercase")]
+#[derive(Clone, Copy)]
 enum End {
-    #[default]
     Success,
     Error,
     Panic,
@@ -31,10 +19,29 @@ enum End {
     Runaway,
 }
 
+impl End {
+    /// By its name; a success if there is none.
+    fn read(input: &Input) -> Result<Self, JobError> {
+        let name = input.field("outcome");
+        if name.is_undefined() {
+            return Ok(Self::Success);
+        }
+        match name.as_string().as_deref() {
+            Some("success") => Ok(Self::Success),
+            Some("error") => Ok(Self::Error),
+            Some("panic") => Ok(Self::Panic),
+            Some("trap") => Ok(Self::Trap),
+            Some("runaway") => Ok(Self::Runaway),
+            _ => Err(input.wrong("outcome")),
+        }
+    }
+}
+
 /// Sleeps for `duration` (on a thread that may not, it spins), then succeeds, fails, panics or traps; a
 /// runaway never ends by itself and ignores its cancellation.
 pub fn simulate<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>, JobError> {
-    let Input { duration, outcome } = json::input(input, TAKES)?;
+    let input = Input::read(input, TAKES)?;
+    let (duration, outcome) = (input.number("duration")?, End::read(&input)?);
     if !(0.0..=86_400_000.0).contains(&duration) {
         return Err(JobError::BadInput(
             "duration must be from 0 to 86400000 ms".into(),
