@@ -59,6 +59,31 @@ test('a handler that ends by its cancellation alone gives its worker back', { mo
   assert.equal(result.stats.resets, 0);
 });
 
+test('a stack that overflows and memory that runs out cost the jobs that run, and no other', { expectProblems: /unreachable|RuntimeError|Maximum call stack/ }, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2 });
+    const fits = [await outcome(pool.run('descend', 40)), await outcome(pool.run('reserve', 1_000_000))];
+    const lost = [];
+    for (const [job, much] of [['descend', 1_000], ['reserve', 2_000_000_000], ['descend', 100_000]]) {
+      pool.pause();
+      const culprit = pool.run(job, much, { priority: 'critical' });
+      // Others' inputs lie in memory while it overflows.
+      const queued = Array.from({ length: 200 }, (_, i) => pool.run('echo', `${i}`.repeat(i)));
+      pool.resume();
+      const { error } = await within(outcome(culprit));
+      const ends = await within(Promise.all(queued.map((end) => outcome(end))));
+      lost.push([error?.code, ends.every(({ ok, value, error }, i) => (ok ? value === `${i}`.repeat(i) : error.code === 'ERR_WORKER_CRASHED'))]);
+    }
+    const after = await outcome(pool.run('average', [4]));
+    const sums = law(pool.stats());
+    return { fits, lost, after, sums, report: await within(pool.close()) };
+  });
+  assert.deepEqual(result.fits.map(({ value }) => value), [40, 1_000_000]);
+  assert.deepEqual(result.lost, [['ERR_PANIC', true], ['ERR_PANIC', true], ['ERR_PANIC', true]]);
+  assert.deepEqual([result.after.value, result.report.clean], [4, true]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
 test('the package is the crate’s: its name, its version, no path of the machine that built it', { modes: ['threads'] }, async () => {
   const { name, version, exports } = JSON.parse(readFileSync(join(rustJobsFolder, 'package.json'), 'utf8'));
   assert.deepEqual([name, version, exports['./worker'].default], ['my-jobs', '1.2.3', './worker.js']);

@@ -18,6 +18,7 @@ export function enterThreads(
   handlers: ReadonlyMap<string, Handler>,
   exports: glue.Exports,
 ): void {
+  exports.__set_stack_limits(-1, exports.__stack_alloc.value);
   const call = caller(memory, pool, worker, origin, [...handlers.values()]);
   say({ weirpool: 'ready', worker, handlers: [...handlers.keys()] });
   try {

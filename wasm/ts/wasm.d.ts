@@ -3,6 +3,10 @@
 export interface Exports {
   readonly memory: WebAssembly.Memory;
   __wbindgen_thread_destroy(): void;
+  /** Between which addresses this instance's stack must stay. */
+  __set_stack_limits(highest: number, lowest: number): void;
+  /** The lowest address of a thread's stack. */
+  readonly __stack_alloc: WebAssembly.Global;
   /** As the function of this name below, without its look at whether the module was terminated. */
   submit(pool: number, token: number, now: number): number;
   /** Works in the pool until it ends. Unlike with the other functions, a trap does not terminate the module. */

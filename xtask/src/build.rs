@@ -29,6 +29,7 @@ const WASM_FEATURES: [&str; 9] = [
 /// The name that the glue gives to the module, and the one under which it ships.
 const BINDGEN_WASM: &str = "wasm_bg.wasm";
 const SHIPPED_WASM: &str = "weirpool.wasm";
+const OUR_LIBRARY: &str = "weirpool_wasm";
 /// The files of a package that its module makes.
 pub(crate) const OF_THE_MODULE: [&str; 2] = ["wasm.js", SHIPPED_WASM];
 
@@ -60,7 +61,7 @@ pub(crate) fn build_package() -> Result<()> {
         toolchain,
         &Crate {
             folder: root().join("wasm"),
-            library: "weirpool_wasm",
+            library: OUR_LIBRARY,
             arguments: &[],
             target: cargo_target(),
             output: package(),
@@ -77,7 +78,7 @@ pub(crate) fn build_bare() -> Result<PathBuf> {
         setup::for_build()?,
         &Crate {
             folder: root().join("wasm"),
-            library: "weirpool_wasm",
+            library: OUR_LIBRARY,
             arguments: &["--no-default-features"],
             // A cdylib's file has the same name whatever its features: in one folder each would pass for the other.
             target: cargo_target().join("bare"),
@@ -158,9 +159,16 @@ pub(crate) fn build_wasm(toolchain: Toolchain, built: &Crate<'_>) -> Result<()> 
         binaryen_folder()?.join("node_modules/.bin/wasm-opt"),
         &root(),
     );
+    let unused = if *library == OUR_LIBRARY {
+        format!("{UNUSED_EXPORTS},{TABLE}")
+    } else {
+        UNUSED_EXPORTS.to_owned()
+    };
+    // A second round finds a little more.
     optimise
-        .arg(format!("--remove-exports={UNUSED_EXPORTS}"))
-        .args(["-O3", "--strip-debug", "--strip-producers"])
+        .arg(format!("--remove-exports={unused}"))
+        .args(["--stack-check", "-O3", "-O3"])
+        .args(["--strip-debug", "--strip-producers"])
         .args(WASM_FEATURES);
     run(optimise
         .arg(bound.join(BINDGEN_WASM))
@@ -189,6 +197,15 @@ const UNUSED_GLUE: [&str; 10] = [
 /// it.
 const UNUSED_EXPORTS: &str = "*wbg_rayon_*,initThreadPool";
 
+/// The table of the functions that JavaScript may call by number: closures, which our own module has none of.
+const TABLE: &str = "__wbindgen_export";
+
+/// How the glue begins an instance. A stack that overflows is to trap before it overwrites anything: `--stack-check`
+/// compares each frame with limits, which are none here. A worker sets its own later (`wasm/ts/threads-worker.ts`); the
+/// first stack begins at address 0, and traps anyway.
+const START: &str = "wasm.__wbindgen_start(";
+const GUARDED_START: &str = "wasm.__set_stack_limits(-1, 0);\n    wasm.__wbindgen_start(";
+
 /// What the glue exports instead: the first instance is made beside the page's thread, which may not make a large one
 /// in Chrome up to 113.
 const INIT: &str = "export { initSync };
@@ -215,6 +232,10 @@ fn adapt_glue(glue: &str) -> Result<String> {
         }
         adapted = adapted.replace(unused, instead);
     }
+    if adapted.matches(START).count() != 2 {
+        bail!("the glue does not begin an instance in two places");
+    }
+    adapted = adapted.replace(START, GUARDED_START);
     if let Some(line) = adapted.lines().find(|line| {
         line.starts_with("import ") || line.contains("snippets/") || line.contains(BINDGEN_WASM)
     }) {
@@ -334,7 +355,8 @@ mod tests {
                 ";\n"
             };
         }
-        glue + "const ret = startWorkers(arg0, arg1, wbg_rayon_PoolBuilder.__wrap(arg2));\n\
+        glue + "wasm.__wbindgen_start();\nwasm.__wbindgen_start(size);\n\
+                const ret = startWorkers(arg0, arg1, wbg_rayon_PoolBuilder.__wrap(arg2));\n\
                 export { initSync, __wbg_init as default };\n"
     }
 
@@ -342,7 +364,9 @@ mod tests {
     fn the_glue_ships_with_what_is_used() {
         assert_eq!(
             adapt_glue(&glue()).unwrap(),
-            format!("kept(1);\nconst ret = undefined;\n{INIT}\n")
+            format!(
+                "kept(1);\n{GUARDED_START});\n{GUARDED_START}size);\nconst ret = undefined;\n{INIT}\n"
+            )
         );
     }
 
@@ -355,6 +379,7 @@ mod tests {
             );
         }
         assert!(adapt_glue(&glue().replace("arg0, arg1", "other")).is_err());
+        assert!(adapt_glue(&glue().replace("(size)", ".call()")).is_err());
         let extra = "import { x } from './snippets/other/x.js';\n";
         assert!(adapt_glue(&(extra.to_owned() + &glue())).is_err());
     }

@@ -1,5 +1,7 @@
 //! Jobs in Rust: an npm package like weirpool, with these beside the built-in ones.
 
+use std::hint::black_box;
+
 use rayon::prelude::*;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,6 +15,8 @@ fn start() {
         ("countPrimes", count_primes),
         ("average", average),
         ("wait", wait),
+        ("descend", descend),
+        ("reserve", reserve),
     ]);
 }
 
@@ -71,6 +75,24 @@ fn wait<'a>(_: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>, JobErr
         std::hint::spin_loop();
     }
     Err(JobError::cancelled())
+}
+
+/// Calls itself so often, and uses at least 16 KiB of the stack each time.
+fn descend<'a>(input: &'a Value<'a>, _: &Context<'_>) -> Result<Value<'a>, JobError> {
+    to_json(&level(from_json(input)?))
+}
+
+fn level(left: u64) -> u64 {
+    let frame = black_box([left; 2048]);
+    match left {
+        0 => 0,
+        _ => level(left - 1) + frame[left as usize % 2048].min(1),
+    }
+}
+
+/// Asks for so many bytes of memory.
+fn reserve<'a>(input: &'a Value<'a>, _: &Context<'_>) -> Result<Value<'a>, JobError> {
+    to_json(&black_box(Vec::<u8>::with_capacity(from_json(input)?)).capacity())
 }
 
 fn from_json<T: DeserializeOwned>(input: &Value<'_>) -> Result<T, JobError> {
