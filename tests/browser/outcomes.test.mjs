@@ -183,6 +183,27 @@ test("the pool's own time-outs hold for every job, a job's own go first", {}, as
   assert.equal(result.still, 'running');
 });
 
+test('jobs that are cut off have their times too', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, mode });
+    const running = pool.run(...takes(10_000));
+    const queued = pool.run('echo', 1);
+    await until(() => running.state === 'running');
+    await new Promise((done) => setTimeout(done, 30));
+    running.cancel();
+    queued.cancel();
+    await Promise.allSettled([running, queued]);
+    const late = pool.run(...takes(10_000), { timeout: 40 });
+    await outcome(late);
+    return [running, queued, late].map(({ timing }) => timing);
+  });
+  const [running, queued, late] = result;
+  assert.ok(running.run >= 20 && running.total >= running.run && running.total < 60_000, JSON.stringify(running));
+  assert.ok(queued.run === 0 && queued.wait >= 20 && queued.total === queued.wait, JSON.stringify(queued));
+  assert.ok(late.run >= 39 && late.total >= late.run && late.total < 60_000, JSON.stringify(late));
+  for (const { wait, run, total } of result) assert.ok(Math.abs(wait + run - total) < 1, 'one attempt: nothing between');
+});
+
 test('a job carries its id, state and timing', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1 });

@@ -77,6 +77,7 @@ export function evacuate(engine: Engine, reason: string, culprits: readonly Culp
       return;
     }
     lost.push({ verdict, handler: task.handler, task: undefined });
+    settlement.measure(task, token, true);
     table.part(task, token);
     task.state = 'failed';
     settlement.finish(task, false, lostJob(task, verdict, reason));

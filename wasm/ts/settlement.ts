@@ -46,12 +46,25 @@ export class Settlement {
       code = 2;
     }
     if (code === 0) return false;
+    this.measure(task, token, code !== 1);
     table.part(task, token);
     if (code === 1) table.reclaim(token);
     else this.#abandon(token);
     task.state = 'cancelled';
     this.finish(task, false, error);
     return true;
+  }
+
+  /** Notes how long a job took that ends before the core tells its times. */
+  measure(task: Task, token: number, runs: boolean): void {
+    const { f64 } = this.#engine.table;
+    const floats = this.#engine.table.recordOf(token) >> 1;
+    const now = performance.now();
+    const submitted = f64[floats + R.SUBMITTED]! / 1000;
+    const started = runs ? Math.max(f64[floats + R.STARTED]! / 1000, submitted) : now;
+    task.wait = started - submitted;
+    task.run = now - started;
+    task.total = now - submitted;
   }
 
   /** Its handler runs on without a job. */
@@ -188,6 +201,7 @@ export class Settlement {
     if (task === undefined) return;
     this.started(token);
     const error = failure(task, outcome, table, token);
+    this.measure(task, token, true);
     table.part(task, token);
     this.#abandon(token);
     task.state = 'timed-out';
@@ -219,6 +233,7 @@ export class Settlement {
       if (token < 0) return ended;
       const task = table.tasks[token];
       if (task !== undefined) {
+        this.measure(task, token, false);
         table.part(task, token);
         task.state = 'cancelled';
         this.finish(task, false, error(task));

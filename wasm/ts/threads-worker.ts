@@ -23,7 +23,8 @@ export function enterThreads(
   say({ weirpool: 'ready', worker, handlers: [...handlers.keys()] });
   try {
     exports.worker_enter(pool, worker, origin, call);
-    // Frees this thread's stack: nothing may run on it afterwards.
+    // Frees this thread's stack: nothing may run on it afterwards. It does so on another one.
+    exports.__set_stack_limits(-1, 0);
     exports.__wbindgen_thread_destroy();
     say({ weirpool: 'exit', worker });
   } catch (error) {

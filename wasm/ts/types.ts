@@ -298,11 +298,11 @@ export interface RateLimitOptions {
 export type JobState =
   | 'waiting' | 'queued' | 'delayed' | 'running' | 'completed' | 'failed' | 'timed-out' | 'cancelled' | 'refused';
 
-/** How long a job took, in ms: 0 until it has settled, and where it was cut off (cancelled, timed out running, lost). */
+/** How long a job took, in ms: 0 until it has settled, and where it was never accepted. */
 export interface Timing {
-  /** In the queue, before its last attempt. */
+  /** In the queue, before its last attempt; all of it, for a job that never ran. */
   readonly wait: number;
-  /** Running, of its last attempt. */
+  /** Running, of its last attempt; until it was settled, where its handler went on. */
   readonly run: number;
   /** From the acceptance to the end. */
   readonly total: number;

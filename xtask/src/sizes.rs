@@ -9,10 +9,11 @@ use crate::setup;
 use crate::targets::{CORTEX_M3, cargo, target};
 
 /// The programs of `tests/embedded/sizes`, and what each of them uses.
-const PARTS: [(&str, &str); 7] = [
+const PARTS: [(&str, &str); 8] = [
     ("pool_16", "`Pool<u32, 16>`"),
     ("pool_64", "`Pool<u32, 64>`"),
     ("pool_64_snapshot", "… with `snapshot`"),
+    ("queue_64", "`queue::Queue<u32, 64>`"),
     ("breaker", "`Breaker`"),
     ("rate_limit", "`RateLimit`"),
     ("concurrency_limit", "`ConcurrencyLimit`"),
