@@ -103,6 +103,8 @@ test('bad arguments', {}, async (page) => {
       [() => pool.close({ deadline: '1' }), 'throws TypeError', 'deadline'],
       [() => pool.breaker.trip(), 'throws TypeError', 'breaker'], [() => pool.breaker.of('echo'), 'throws TypeError', 'breaker.per'],
       [() => new Pool(), 'throws TypeError', 'Pool.create()'],
+      [() => { 'use strict'; pool.rateLimit = { limit: 1, interval: 1 }; }, 'throws TypeError', 'rateLimit'],
+      [() => { 'use strict'; pool.mode = 'inline'; }, 'throws TypeError', 'mode'],
     ];
   });
 });

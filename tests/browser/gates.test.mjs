@@ -526,3 +526,27 @@ test('an adaptive limit falls while jobs take longer than its target, and rises 
   assert.deepEqual([result.slow, result.report.clean], [36, true]);
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });
+
+test('a breaker that was tripped names no time; a listener hears of every change', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, breaker: { consecutive: 1, pause: 20, probes: 1 } });
+    const changes = [];
+    pool.addEventListener('breakerchange', ({ detail: { from, to } }) => changes.push(`${from} ${to}`));
+    await outcome(pool.run('simulate', { duration: 0, outcome: 'error' }));
+    await new Promise((done) => setTimeout(done, 40));
+    await outcome(pool.run('simulate', { duration: 0, outcome: 'error' }));
+    await new Promise((done) => setTimeout(done, 80));
+    await outcome(pool.run('simulate', { duration: 0 }));
+    pool.breaker.trip();
+    const refused = await outcome(pool.run('echo', 1));
+    const { retryAfter } = pool.stats().breaker;
+    const text = /^weirpool_breaker_retry_after_seconds (.*)$/m.exec(pool.prometheus())[1];
+    return { changes, refused, retryAfter: String(retryAfter), text };
+  });
+  assert.deepEqual(result.changes, [
+    'closed open', 'open half-open', 'half-open open', 'open half-open', 'half-open closed', 'closed forced-open',
+  ]);
+  assert.deepEqual([result.refused.error.code, result.refused.error.retryAfter], ['ERR_CIRCUIT_OPEN', undefined]);
+  assert.match(result.refused.error.message, /until it is reset/);
+  assert.deepEqual([result.retryAfter, result.text], ['Infinity', '+Inf']);
+});

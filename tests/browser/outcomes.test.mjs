@@ -183,25 +183,42 @@ test("the pool's own time-outs hold for every job, a job's own go first", {}, as
   assert.equal(result.still, 'running');
 });
 
+test('a handler that holds up whoever could look times out all the same', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, ...(mode === 'inline' ? {} : { createWorker: moduleWorker('/own-worker.js') }) });
+    const ends = [];
+    for (const limits of [{ timeout: 20 }, { totalTimeout: 20 }]) ends.push(await within(outcome(pool.run('busy', 80, limits))));
+    await until(() => pool.stats().abandoned === 0);
+    const { timedOut, completed } = pool.stats();
+    return { ends, counts: [timedOut, completed], sums: law(pool.stats()), after: await within(pool.run('upper', 'on')) };
+  });
+  assert.deepEqual(result.ends.map(({ error }) => [error?.code, error?.phase]), [['ERR_TIMEOUT', 'run'], ['ERR_TIMEOUT', 'total']]);
+  assert.deepEqual([result.counts, result.after], [[2, 0], 'ON']);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
 test('jobs that are cut off have their times too', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1, mode });
+    const seen = [];
+    pool.addEventListener('jobend', ({ detail: { attempt, worker } }) => seen.push([attempt, worker]));
     const running = pool.run(...takes(10_000));
     const queued = pool.run('echo', 1);
     await until(() => running.state === 'running');
     await new Promise((done) => setTimeout(done, 30));
-    running.cancel();
     queued.cancel();
+    running.cancel();
     await Promise.allSettled([running, queued]);
     const late = pool.run(...takes(10_000), { timeout: 40 });
     await outcome(late);
-    return [running, queued, late].map(({ timing }) => timing);
+    return { timings: [running, queued, late].map(({ timing }) => timing), seen };
   });
-  const [running, queued, late] = result;
+  const { timings: [running, queued, late], seen } = result;
+  assert.deepEqual(seen, [[0, -1], [1, 0], [1, 0]], 'attempt and worker');
   assert.ok(running.run >= 20 && running.total >= running.run && running.total < 60_000, JSON.stringify(running));
   assert.ok(queued.run === 0 && queued.wait >= 20 && queued.total === queued.wait, JSON.stringify(queued));
   assert.ok(late.run >= 39 && late.total >= late.run && late.total < 60_000, JSON.stringify(late));
-  for (const { wait, run, total } of result) assert.ok(Math.abs(wait + run - total) < 1, 'one attempt: nothing between');
+  for (const { wait, run, total } of result.timings) assert.ok(Math.abs(wait + run - total) < 1, 'one attempt: nothing between');
 });
 
 test('a job carries its id, state and timing', {}, async (page) => {

@@ -313,3 +313,20 @@ test('thousands of retries, cancellations and new jobs at once lose nothing', {}
   assert.equal(result.left, 0);
   assertLaw(result.sums);
 });
+
+test('what an attempt returns after its time-out is no result: it is tried again, and times out in the end', { modes: ['threads', 'isolated'] }, async (page, { mode }) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
+    const errors = [];
+    pool.addEventListener('jobretry', ({ detail }) => errors.push([detail.error.code, detail.error.cause?.name, detail.attempt]));
+    const retry = { attempts: 2, backoff: 1, timeouts: true };
+    const end = await within(outcome(pool.run(...(mode === 'threads' ? ['yields', null] : ['busy', 60]), { timeout: 30, retry })));
+    await until(() => pool.stats().abandoned === 0);
+    const { timedOut, retried, completed } = pool.stats();
+    return { end, errors, counts: [timedOut, retried, completed], sums: law(pool.stats()), after: await within(pool.run('upper', 'on')) };
+  });
+  assert.deepEqual([result.end.error.code, result.end.error.phase, result.end.error.attempt], ['ERR_TIMEOUT', 'run', 2]);
+  assert.deepEqual(result.errors, [['ERR_JOB_FAILED', 'TimeoutError', 1]]);
+  assert.deepEqual([result.counts, result.after], [[1, 1, 0], 'ON']);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});

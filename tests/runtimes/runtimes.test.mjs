@@ -64,7 +64,7 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
 }
 
 test('Node: the first mistakes are named, with what to do', () => {
-  const { relative, unserved, missing, threads, inline } = JSON.parse(output(RUNTIMES.Node, 'mistakes.js'));
+  const { relative, unserved, missing, made, threads, inline } = JSON.parse(output(RUNTIMES.Node, 'mistakes.js'));
   assert.equal(relative[0], 'TypeError');
   assert.match(relative[1], /workerUrl is not a URL: ".\/my-worker.js" .*import\.meta\.url/);
   assert.equal(unserved[0], 'ERR_WORKER_LOAD');
@@ -72,7 +72,8 @@ test('Node: the first mistakes are named, with what to do', () => {
   assert.equal(missing[0], 'ERR_WORKER_LOAD');
   assert.match(missing[1], /nowhere\.js/);
   assert.deepEqual([threads[0], inline[0]], ['ERR_UNKNOWN_JOB', 'ERR_UNKNOWN_JOB']);
-  assert.match(threads[1], /`createWorker`/);
+  assert.match(threads[1], /`workerUrl`/);
+  assert.match(made[1], /`workerUrl`/);
   assert.match(inline[1], /`handlers`/);
 });
 
@@ -82,3 +83,9 @@ test('Node: what it prints of an error that nobody catches can be read', () => {
   assert.match(stderr, /RangeError: workers must be a whole number/);
   for (const line of stderr.split('\n')) assert.ok(line.length <= 600, `a line of ${line.length} characters`);
 });
+
+for (const mode of ['threads', 'isolated']) {
+  test(`Node: the process lives until its pool has the size that was asked for (${mode})`, () => {
+    assert.equal(output(RUNTIMES.Node, 'resize.js', mode), '1\n2\n');
+  });
+}

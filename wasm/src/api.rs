@@ -273,8 +273,7 @@ pub fn submit(number: u32, token: Token, now: f64) -> u32 {
     };
     if let Some(retry_after) = refused.retry_after() {
         // SAFETY: refused: the page holds the token.
-        unsafe { pool.records[token as usize].fields() }.retry_after =
-            retry_after.as_micros() as f64;
+        unsafe { pool.records[token as usize].fields() }.retry_after = clock::micros(retry_after);
     }
     match refused.reason() {
         Refusal::Closed => 2,

@@ -5,6 +5,7 @@
 //! the timer's resolution: the core takes equal and backward times.
 
 use std::cell::Cell;
+use std::time::Duration;
 
 use wasm_bindgen::prelude::*;
 use web_sys::Performance;
@@ -32,6 +33,15 @@ pub fn set_origin(page_origin: f64) {
 /// µs on the page's clock.
 pub fn now() -> f64 {
     PERFORMANCE.with(Performance::now) * 1000.0 + OFFSET.get()
+}
+
+/// µs for the page; the longest duration is endless.
+pub fn micros(duration: Duration) -> f64 {
+    if duration == Duration::MAX {
+        f64::INFINITY
+    } else {
+        duration.as_micros() as f64
+    }
 }
 
 /// µs on the page's clock as the core's time; before the epoch is the epoch.

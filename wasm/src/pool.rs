@@ -358,7 +358,7 @@ impl SharedPool {
             // The runner wrote which kind of failure it was, beside its output.
             Settled::Failed(Failure::CircuitOpen { retry_after }) => {
                 fields.outcome = OutcomeCode::CircuitOpen as u32;
-                fields.retry_after = retry_after.as_micros() as f64;
+                fields.retry_after = clock::micros(retry_after);
             }
             Settled::Failed(_) => {}
             Settled::TimedOut(phase) => fields.outcome = timeout_code(phase) as u32,

@@ -3,6 +3,7 @@
 use weirpool_core::histogram::Summary;
 use weirpool_core::time::Instant;
 
+use crate::clock;
 use crate::pool::Core;
 
 /// The names of `numbers`, in their order, separated by commas.
@@ -79,9 +80,7 @@ pub fn numbers(pool: &Core, now: Instant) -> Vec<f64> {
         fraction(breaker.slow_rate),
         breaker.opened.into(),
         breaker.stale.into(),
-        breaker
-            .retry_after
-            .map_or(0.0, |wait| wait.as_micros() as f64),
+        breaker.retry_after.map_or(0.0, clock::micros),
     ];
     numbers.extend(breaker);
     numbers

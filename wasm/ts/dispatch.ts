@@ -6,9 +6,10 @@ import { Completions } from './drain.ts';
 import type { Engine } from './engine.ts';
 import { failure } from './failures.ts';
 import { copyOut, LARGE } from './loader.ts';
-import type { Answer, Order } from './perform.ts';
+import { errorAnswer, type Answer, type Order } from './perform.ts';
 import * as R from './record.ts';
-import { isLenient } from './retry.ts';
+import { Outcome } from './record.ts';
+import { isLenient, lenientEnd } from './retry.ts';
 import type { Table } from './table.ts';
 import * as glue from './wasm.js';
 
@@ -66,19 +67,26 @@ export class Dispatch {
   }
 
   /** The attempt has ended: settles the job, unless it was settled before or is tried again; false then. */
-  finish(token: number, { outcome, kind, bytes, marks }: Answer): boolean {
+  finish(token: number, answer: Answer): boolean {
     const engine = this.#engine;
     const { instance, settlement } = engine;
     // Whatever ran when a memory is given up is lost.
     if (instance.broken) return false;
-    const { i32 } = this.#table;
+    const { i32, f64 } = this.#table;
     const record = this.#table.recordOf(token);
+    // The core takes it for a time-out: see LATE in wasm/src/runner.rs.
+    const isLate = answer.outcome === Outcome.COMPLETED && performance.now() >= lenientEnd(this.#table, record);
+    const { outcome, kind, bytes, marks } = isLate
+      ? errorAnswer(Outcome.ERROR, { name: 'TimeoutError', message: 'it returned after its time-out' })
+      : answer;
     i32[record + R.OUTCOME] = outcome;
     i32[record + R.OUTPUT_KIND] = kind;
     // The output never goes into this memory.
     i32[record + R.OUTPUT_LEN] = 0;
     let again: number;
     try {
+      // A handler that held the page up: nobody could look before it returned.
+      if (performance.now() * 1000 >= deadlineOf(f64, record)) engine.settleDue();
       again = glue.hand_in(this.#table.pool, token, marks);
     } catch (error) {
       instance.suspect(error);

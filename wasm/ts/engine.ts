@@ -352,19 +352,21 @@ export class Engine {
     return this.#breakers;
   }
 
+  /** Settles what is overdue; returns the time at which more will be, in ms. */
+  settleDue(): number {
+    for (;;) {
+      const due = glue.poll(this.pool);
+      if (due < 0) return (-1 - due) / 1000;
+      this.settlement.timedOut(Math.floor(due / 16), due % 16);
+    }
+  }
+
   /** Settles what is overdue, kills what runs away; returns when to look again, in ms. */
   #lookAround(): number {
     if (this.instance.broken || this.pool < 0) return Infinity;
     let next: number;
     try {
-      for (;;) {
-        const due = glue.poll(this.pool);
-        if (due < 0) {
-          next = (-1 - due) / 1000 - performance.now();
-          break;
-        }
-        this.settlement.timedOut(Math.floor(due / 16), due % 16);
-      }
+      next = this.settleDue() - performance.now();
     } catch (error) {
       this.instance.suspect(error);
       return Infinity;

@@ -7,7 +7,7 @@
  * - `ERR_PANIC`: a built-in job panicked or trapped.
  * - `ERR_TIMEOUT`: a time-out passed; `phase` says which.
  * - `ERR_CANCELLED`: `job.cancel()`.
- * - `ERR_CIRCUIT_OPEN` (r): the breaker is open; `retryAfter`.
+ * - `ERR_CIRCUIT_OPEN` (r): the breaker is open; `retryAfter`, unless it is open until somebody resets it.
  * - `ERR_KILLED`: the handler ran past `killAfter`, or ignored its cancellation past `killGrace`.
  * - `ERR_WORKER_CRASHED` (r): another job took the worker down.
  * - `ERR_POOL_CLOSED`: the pool is closed, or was before the job ended.

@@ -6,6 +6,7 @@ import { PoolError, reviveError, type ErrorData, type ErrorDetails } from './err
 import type { Verdict } from './instance.ts';
 import type { Task } from './job.ts';
 import * as R from './record.ts';
+import { isNode } from './node.ts';
 import { Kind, Outcome, Refused } from './record.ts';
 import type { Table } from './table.ts';
 import type { JobState } from './types.ts';
@@ -16,7 +17,7 @@ export function unknownJob(task: Task, { handlerNames, settings }: Engine): Pool
   const own = mode === 'inline' ? handlers : (createWorker ?? workerUrl);
   const hint = own !== undefined || jobs.length > 0
     ? ''
-    : ` (in mode ${mode} your own come from the option \`${mode === 'inline' ? 'handlers' : 'createWorker'}\`)`;
+    : ` (in mode ${mode} your own come from the option \`${mode === 'inline' ? 'handlers' : isNode ? 'workerUrl' : 'createWorker'}\`)`;
   const message = `there is no job ${JSON.stringify(task.name)}; there are: ${handlerNames.join(', ')}${hint}`;
   return new PoolError('ERR_UNKNOWN_JOB', message, { jobId: task.id });
 }
@@ -34,7 +35,7 @@ export function refusal(task: Task, code: number, table: Table, token: number): 
     case Refused.RATE:
       return new PoolError('ERR_RATE_LIMITED', `the rate limit is reached; again in ${format(retryAfter)}`, { jobId, retryAfter });
     case Refused.BREAKER:
-      return new PoolError('ERR_CIRCUIT_OPEN', openMessage(retryAfter), { jobId, retryAfter });
+      return circuitOpen(task, retryAfter, { jobId });
     case Refused.IN_FLIGHT:
       return new PoolError('ERR_IN_FLIGHT_LIMIT', 'too many jobs are in flight', { jobId });
     case Refused.CLOSED:
@@ -60,10 +61,8 @@ export function failure(task: Task, outcome: number, table: Table, token: number
   const details: ErrorDetails = { jobId: task.id };
   if (task.attempt > 0) details.attempt = task.attempt;
   switch (outcome) {
-    case Outcome.CIRCUIT_OPEN: {
-      details.retryAfter = table.f64[(record >> 1) + R.RETRY_AFTER]! / 1000;
-      return new PoolError('ERR_CIRCUIT_OPEN', openMessage(details.retryAfter), details);
-    }
+    case Outcome.CIRCUIT_OPEN:
+      return circuitOpen(task, table.f64[(record >> 1) + R.RETRY_AFTER]! / 1000, details);
     case Outcome.TIMED_OUT_QUEUE:
       return new PoolError('ERR_TIMEOUT', `${who} waited too long in the queue`, { ...details, phase: 'queue' });
     case Outcome.TIMED_OUT_RUN:
@@ -132,8 +131,11 @@ function described(output: Uint8Array<ArrayBuffer>): ErrorData {
   }
 }
 
-function openMessage(retryAfter: number): string {
-  return retryAfter < Infinity ? `the circuit breaker is open; again in ${format(retryAfter)}` : 'the circuit breaker is open';
+/** `retryAfter` is `Infinity` for a breaker that is open until somebody resets it. */
+function circuitOpen({ engine, name }: Task, retryAfter: number, details: ErrorDetails): PoolError {
+  const which = engine.settings.breakerPerJob ? `the circuit breaker of ${name}` : 'the circuit breaker';
+  if (retryAfter === Infinity) return new PoolError('ERR_CIRCUIT_OPEN', `${which} is open until it is reset`, details);
+  return new PoolError('ERR_CIRCUIT_OPEN', `${which} is open; again in ${format(retryAfter)}`, { ...details, retryAfter });
 }
 
 function format(ms: number): string {

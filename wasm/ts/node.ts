@@ -7,6 +7,9 @@ import type * as WorkerThreads from 'node:worker_threads';
 const builtIn = globalThis.process?.getBuiltinModule;
 const threads = typeof Worker === 'undefined' ? builtIn?.('node:worker_threads') : undefined;
 
+/** Whether workers are threads of Node's. */
+export const isNode = threads !== undefined;
+
 /** The class of workers: web workers, or Node's threads; undefined where there are none. */
 export const workerClass = (): Function | undefined => globalThis.Worker ?? threads?.Worker;
 

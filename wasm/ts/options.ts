@@ -378,7 +378,7 @@ function object(given: unknown, name: string, known?: string[]): Record<string, 
   for (const key of Object.keys(given)) {
     if (known !== undefined && !known.includes(key)) {
       const path = name === 'options' ? key : `${name}.${key}`;
-      throw new TypeError(`there is no option ${JSON.stringify(path)}`);
+      throw new TypeError(`there is no option ${JSON.stringify(path)}; there are: ${known.join(', ')}`);
     }
   }
   return given as Record<string, unknown>;

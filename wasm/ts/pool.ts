@@ -19,7 +19,7 @@ import { format } from './report.ts';
 import { Results } from './results.ts';
 import { collect } from './stats.ts';
 import type {
-  Breaker, BreakerState, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName, MapOptions, Output,
+  Breaker, BreakerChange, BuiltIns, CloseOptions, CloseReport, Handlers, Input, JobName, MapOptions, Output,
   PoolEventMap, PoolOptions, PoolStats, RateLimit, Refusal, RunOptions, TryOptions, WorkerRange, WorkerStats,
 } from './types.ts';
 
@@ -52,8 +52,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   /** The metrics at the end of a closed pool. */
   #last: PoolStats | undefined;
   #refusedBefore = 0;
-  /** By the jobs' names; that of the whole pool by ''. */
-  #breakerStates: Readonly<Record<string, BreakerState>> = {};
+  /** The last change of each breaker that was told, by the job's name; that of the whole pool by ''. */
+  readonly #changes = new Map<string, number>();
 
   /**
    * Makes a pool; resolves when all its workers have started. Rejects with a TypeError or RangeError for wrong options (a
@@ -95,6 +95,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
       },
       set: (options) => engine.setRate(rateNumbers(options === false ? undefined : options)),
     };
+    // `maxInFlight` can be assigned: these must not seem to be.
+    for (const name of ['mode', 'reason', 'breaker', 'rateLimit']) Object.defineProperty(this, name, { writable: false });
   }
 
   /**
@@ -263,7 +265,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
     if (listener === null || listener === undefined) return;
     this.#heard.add(type);
     this.#engine.listening = true;
-    if (type === 'breakerchange' && this.#last === undefined) this.#breakerStates = this.#readBreakers();
+    if (type === 'breakerchange' && this.#last === undefined) this.#readBreakers(() => {});
   }
 
   /** Hears of it no more. */
@@ -297,18 +299,21 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
 
   #lookAtBreaker(): void {
     if (this.#engine.pool < 0 || this.#engine.instance.broken) return;
-    const before = this.#breakerStates;
-    this.#breakerStates = this.#readBreakers();
-    for (const [job, to] of Object.entries(this.#breakerStates)) {
-      const from = before[job];
-      if (from === undefined || from === to) continue;
-      this.dispatchEvent(new CustomEvent('breakerchange', { detail: job === '' ? { from, to } : { from, to, job } }));
-    }
+    this.#readBreakers((job, { from, to }) =>
+      this.dispatchEvent(new CustomEvent('breakerchange', { detail: job === '' ? { from, to } : { from, to, job } })));
   }
 
-  #readBreakers(): Readonly<Record<string, BreakerState>> {
-    const { breaker, breakers } = this.stats();
-    return breakers ?? { '': breaker.state };
+  /** Calls `tell` with each change that was not told. */
+  #readBreakers(tell: (job: string, change: BreakerChange) => void): void {
+    const { handlerNames, settings } = this.#engine;
+    for (const job of settings.breakerPerJob ? handlerNames : ['']) {
+      const { log } = job === '' ? this.breaker : this.breaker.of(job);
+      for (const change of log) {
+        if (change.generation <= (this.#changes.get(job) ?? 0)) continue;
+        this.#changes.set(job, change.generation);
+        tell(job, change);
+      }
+    }
   }
 }
 

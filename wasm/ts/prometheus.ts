@@ -69,11 +69,14 @@ export function expose(stats: PoolStats): string {
   family('breaker_state', 'gauge', '1 for the state of the circuit breaker.', breakers === undefined
     ? states(breaker.state)
     : Object.entries(breakers).flatMap(([job, now]) => states(now, `job="${escape(job)}",`)));
-  gauge('breaker_failure_rate', 'Failures among the last calls.', breaker.failureRate);
-  gauge('breaker_slow_rate', 'Slow calls among the last ones.', breaker.slowRate);
-  counter('breaker_opened', 'How often the breaker opened.', breaker.opened);
-  counter('breaker_stale', 'Results that came too late for the breaker.', breaker.stale);
-  gauge('breaker_retry_after_seconds', 'How long a call would have to wait.', breaker.retryAfter / 1000);
+  // Those of one breaker.
+  if (breakers === undefined) {
+    gauge('breaker_failure_rate', 'Failures among the last calls.', breaker.failureRate);
+    gauge('breaker_slow_rate', 'Slow calls among the last ones.', breaker.slowRate);
+    counter('breaker_opened', 'How often the breaker opened.', breaker.opened);
+    counter('breaker_stale', 'Results that came too late for the breaker.', breaker.stale);
+    gauge('breaker_retry_after_seconds', 'How long a call would have to wait.', breaker.retryAfter / 1000);
+  }
   return `${lines.join('\n')}\n`;
 }
 

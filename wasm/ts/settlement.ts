@@ -8,7 +8,7 @@ import { isOver, resultOf, type Task } from './job.ts';
 import { copyOut, LARGE } from './loader.ts';
 import { release } from './node.ts';
 import * as R from './record.ts';
-import { Kind, Outcome } from './record.ts';
+import { Kind, Outcome, Phase } from './record.ts';
 import { decode } from './value.ts';
 import * as glue from './wasm.js';
 
@@ -38,6 +38,8 @@ export class Settlement {
     }
     const { token } = task;
     const { instance, pool, table } = this.#engine;
+    // Before: its handler may return at once.
+    this.measure(task, token, Atomics.load(table.i32, table.recordOf(token) + R.PHASE) === Phase.RUNNING);
     let code: number;
     try {
       code = instance.broken ? 2 : glue.cancel(pool, token);
@@ -46,7 +48,6 @@ export class Settlement {
       code = 2;
     }
     if (code === 0) return false;
-    this.measure(task, token, code !== 1);
     table.part(task, token);
     if (code === 1) table.reclaim(token);
     else this.#abandon(token);
@@ -57,6 +58,7 @@ export class Settlement {
 
   /** Notes how long a job took that ends before the core tells its times. */
   measure(task: Task, token: number, runs: boolean): void {
+    if (runs) this.started(token);
     const { f64 } = this.#engine.table;
     const floats = this.#engine.table.recordOf(token) >> 1;
     const now = performance.now();
@@ -199,9 +201,8 @@ export class Settlement {
     const { table } = this.#engine;
     const task = table.tasks[token];
     if (task === undefined) return;
-    this.started(token);
-    const error = failure(task, outcome, table, token);
     this.measure(task, token, true);
+    const error = failure(task, outcome, table, token);
     table.part(task, token);
     this.#abandon(token);
     task.state = 'timed-out';

@@ -1,6 +1,7 @@
 // Staff: how many workers a pool is to have, and when that changes: by a call of `resize`, or by itself.
 
 import type { Engine } from './engine.ts';
+import { hold, release } from './node.ts';
 import type { Range } from './options.ts';
 
 /** How long jobs wait until the pool grows by a worker, in ms: a worker takes longer than that to start, and what is
@@ -45,10 +46,11 @@ export class Staff {
     clearTimeout(this.#decline);
     this.#decline = undefined;
     this.#set(Math.min(Math.max(this.size, range.min), range.max));
-    return new Promise((resolve, reject) => {
+    hold();
+    return new Promise<void>((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
       this.look();
-    });
+    }).finally(release);
   }
 
   /** Workers have come or gone. */

@@ -128,7 +128,7 @@ function caller(
         ignore(output);
         return fail(record, Outcome.ERROR, {
           name: 'TypeError',
-          message: 'the handler returned a promise; in threads mode handlers are synchronous',
+          message: 'the handler returned a promise; in threads mode handlers are synchronous (mode `isolated` takes asynchronous ones)',
           code: 'ERR_UNSUPPORTED',
           retryable: false,
         });

@@ -61,7 +61,7 @@ export interface BuiltIns {
   echo<T = unknown>(input?: T): T;
   /** Takes a while and ends as it is told: for trying a pool out. */
   simulate(input: SimulateInput): undefined;
-  /** The SHA-256 digest of bytes, or of a string's UTF-8, in hexadecimal. */
+  /** The SHA-256 digest of bytes, or of a string's UTF-8 (of any other value's JSON), in hexadecimal. */
   sha256(input: Uint8Array | ArrayBuffer | Blob | string): string;
   /** Compresses bytes, or a string's UTF-8, as gzip. */
   gzip(input: Uint8Array | ArrayBuffer | Blob | string): Uint8Array<ArrayBuffer>;
@@ -121,8 +121,8 @@ export interface RetryOptions {
   /** The longest pause, in ms: 10 s unless given; at least `backoff`, at most an hour. */
   maxBackoff?: number;
   /**
-   * Whether also after a kill and after a run time-out, which then only takes effect when the handler has returned or is
-   * killed: `false` unless given.
+   * Whether also after a kill and after a run time-out: `false` unless given. Such a time-out takes effect when the handler
+   * has returned, whatever it returns, or is killed (`killGrace`).
    */
   timeouts?: boolean;
   /** Whether also after a panic or trap of a built-in job: `false` unless given. */
@@ -267,7 +267,10 @@ export interface PoolOptions {
    * isolated worker that runs nothing else is replaced after 250 ms at the latest. Inline `ERR_UNSUPPORTED`.
    */
   killGrace?: number;
-  /** Makes a worker of your own file, which calls `serve` of `weirpool/worker`. Excludes `workerUrl`; unused inline. */
+  /**
+   * Makes a worker of your own file, which calls `serve` of `weirpool/worker`. Excludes `workerUrl`, which is for Node; unused
+   * inline.
+   */
   createWorker?: () => Worker;
   /** Imports your jobs for inline mode, `() => import('./my-jobs.js')`. Unused with workers. */
   handlers?: () => Promise<object>;
@@ -275,7 +278,10 @@ export interface PoolOptions {
   jobs?: (string | URL)[];
   /** Where `weirpool.wasm` is, if not beside the script. All pools of a page share one. */
   wasmUrl?: string | URL;
-  /** Where the worker file is, if it is not `default-worker.js` beside the script. Excludes `createWorker`. */
+  /**
+   * Where the worker file is, if it is not `default-worker.js` beside the script: in Node, and on pages without a bundler,
+   * which would not see it. Excludes `createWorker`.
+   */
   workerUrl?: string | URL;
   /** How long workers may take to start, in ms; longer is `ERR_WORKER_LOAD`: 10 s unless given. */
   startupTimeout?: number;
@@ -554,7 +560,7 @@ export interface PoolStats {
     readonly opened: number;
     /** Results that came too late to count: of calls from before a change of its state. */
     readonly stale: number;
-    /** How long a job would have to wait to pass, in ms; 0 if it would pass now. */
+    /** How long a job would have to wait to pass, in ms; 0 if it would pass now, `Infinity` until a `reset`. */
     readonly retryAfter: number;
   };
   /** The states of the breakers by the jobs' names, where each job has one. */
@@ -583,7 +589,8 @@ export interface PoolEventMap {
   }>;
   /** A job that was not refused has ended. */
   jobend: CustomEvent<JobResult>;
-  /** An attempt failed, and another will follow. None comes once the job has ended. */
+  /** An attempt failed, and another will follow, `at` the earliest on the clock of `performance.now()`. None comes once the
+   * job has ended. */
   jobretry: CustomEvent<{
     /** The job's number. */
     id: number;

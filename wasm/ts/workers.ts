@@ -2,7 +2,7 @@
 
 import { PoolError, show } from './errors.ts';
 import { DIFFERENT, type Init, type Message, type ToWorker } from './messages.ts';
-import { adapt, startThread, workerClass } from './node.ts';
+import { adapt, isNode, startThread, workerClass } from './node.ts';
 import type { Settings } from './options.ts';
 import type { Answer } from './perform.ts';
 import type { Progress } from './progress.ts';
@@ -242,7 +242,8 @@ function makeWorker(settings: Settings): Worker {
     if (settings.workerUrl !== undefined) return new Worker(settings.workerUrl, { type: 'module' });
     return new Worker(new URL('./default-worker.js', import.meta.url), { type: 'module' });
   } catch (cause) {
-    throw loadError(`a worker could not be made: ${String(cause)}`, cause);
+    const hint = settings.createWorker !== undefined && isNode ? ' (in Node give `workerUrl` instead of `createWorker`)' : '';
+    throw loadError(`a worker could not be made: ${String(cause)}${hint}`, cause);
   }
 }
 

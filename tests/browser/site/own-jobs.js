@@ -40,6 +40,18 @@ export const jobs = {
     return deeper(0);
   },
 
+  /** Takes so many ms, whatever anybody says. */
+  busy(ms) {
+    const end = performance.now() + ms;
+    while (performance.now() < end);
+    return 'done';
+  },
+  /** Ends as soon as it sees that nobody waits for it, and says so by a value. */
+  yields(_, context) {
+    while (!context.cancelled);
+    return 'gave up';
+  },
+
   later: () => Promise.resolve(1),
   laterFails: () => Promise.reject(new Error('lost')),
   func: () => () => 1,

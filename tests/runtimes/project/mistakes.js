@@ -18,6 +18,7 @@ console.log(JSON.stringify({
   relative: await said(() => Pool.create({ workerUrl: './my-worker.js' })),
   unserved: await said(() => Pool.create({ workers: 1, workerUrl: new URL('./my-jobs.js', import.meta.url) })),
   missing: await said(() => Pool.create({ workers: 1, workerUrl: new URL('./nowhere.js', import.meta.url) })),
+  made: await said(() => Pool.create({ workers: 1, createWorker: () => new Worker(new URL('./my-worker.js', import.meta.url)) })),
   threads: await unknown('threads'),
   inline: await unknown('inline'),
 }));

@@ -50,7 +50,7 @@ pub type Handlers = &'static [(&'static str, Handler)];
 /// Adds a crate's own handlers to the built-in ones: to be called by its start function, which runs in every thread.
 /// Only the first call counts. The name of a built-in handler may be given to another one.
 ///
-/// ```no_run
+/// ```no_run,ignore-wasm32
 /// use wasm_bindgen::prelude::*;
 /// use weirpool_wasm::{Context, JobError, Value};
 ///

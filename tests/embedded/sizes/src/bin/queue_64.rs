@@ -6,6 +6,7 @@ use core::hint::black_box;
 
 use weirpool_core::queue::{Config, Queue, Rank};
 use weirpool_core::time::Instant;
+use weirpool_sizes as _;
 
 static QUEUE: Queue<u32, 64> = Queue::new(Config::DEFAULT);
 
