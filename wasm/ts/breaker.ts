@@ -49,12 +49,8 @@ function makeOne(
     },
     get log() {
       // Of a closed pool, or in a reset, what was read last.
-      if (none === undefined && engine.pool >= 0 && !engine.instance.broken) {
-        try {
-          last = read(glue.breaker_log(engine.pool, handler));
-        } catch (error) {
-          engine.instance.suspect(error);
-        }
+      if (none === undefined && engine.pool >= 0) {
+        last = engine.instance.ask(() => read(glue.breaker_log(engine.pool, handler)), last);
       }
       return last;
     },

@@ -28,15 +28,11 @@ export class Dispatch {
   /** The next job for `worker`: its token, or -1 when there is none now. */
   take(worker: number): number {
     const { instance, settlement } = this.#engine;
-    if (instance.broken) return -1;
-    try {
+    return instance.ask(() => {
       const token = glue.hand_out(this.#table.pool, worker);
       if (token >= 0) settlement.started(token);
       return token;
-    } catch (error) {
-      instance.suspect(error);
-      return -1;
-    }
+    }, -1);
   }
 
   /** A job as it travels. A large input is copied in slices. */
@@ -75,7 +71,8 @@ export class Dispatch {
     const { i32, f64 } = this.#table;
     const record = this.#table.recordOf(token);
     // The core takes it for a time-out: see LATE in wasm/src/runner.rs.
-    const isLate = answer.outcome === Outcome.COMPLETED && performance.now() >= lenientEnd(this.#table, record);
+    const now = performance.now();
+    const isLate = answer.outcome === Outcome.COMPLETED && now >= lenientEnd(this.#table, record);
     const { outcome, kind, bytes, marks } = isLate
       ? errorAnswer(Outcome.ERROR, { name: 'TimeoutError', message: 'it returned after its time-out' })
       : answer;
@@ -86,7 +83,7 @@ export class Dispatch {
     let again: number;
     try {
       // A handler that held the page up: nobody could look before it returned.
-      if (performance.now() * 1000 >= deadlineOf(f64, record)) engine.settleDue();
+      if (now * 1000 >= deadlineOf(f64, record)) engine.settleDue();
       again = glue.hand_in(this.#table.pool, token, marks);
     } catch (error) {
       instance.suspect(error);

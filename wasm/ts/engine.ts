@@ -327,29 +327,17 @@ export class Engine {
 
   /** wasm's metrics by name; while the memory is given up, those of the last time. */
   snapshot(): ReadonlyMap<string, number> {
-    if (!this.instance.broken) {
-      try {
-        const values = glue.snapshot(this.pool);
-        this.#snapshot = new Map(glue.snapshot_names().split(',').map((name, i) => [name, values[i]!]));
-      } catch (error) {
-        this.instance.suspect(error);
-      }
-    }
-    return this.#snapshot;
+    return (this.#snapshot = this.instance.ask(() => {
+      const values = glue.snapshot(this.pool);
+      return new Map(glue.snapshot_names().split(',').map((name, i) => [name, values[i]!]));
+    }, this.#snapshot));
   }
 
   /** The state of each job's breaker, by the job's name; while the memory is given up, that of the last time. */
   breakers(): Readonly<Record<string, BreakerState>> {
-    if (!this.instance.broken) {
-      try {
-        this.#breakers = Object.fromEntries([...this.handlers].map(
-          ([name, handler]) => [name, BREAKER_STATES[glue.breaker_state(this.pool, handler)]!],
-        ));
-      } catch (error) {
-        this.instance.suspect(error);
-      }
-    }
-    return this.#breakers;
+    return (this.#breakers = this.instance.ask(() => Object.fromEntries([...this.handlers].map(
+      ([name, handler]) => [name, BREAKER_STATES[glue.breaker_state(this.pool, handler)]!],
+    )), this.#breakers));
   }
 
   /** Settles what is overdue; returns the time at which more will be, in ms. */

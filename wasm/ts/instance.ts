@@ -54,15 +54,11 @@ export class Instance {
 
   /** Memory for an input, or 0. */
   alloc(length: number): number {
-    if (this.broken) return 0;
-    try {
+    return this.ask(() => {
       const address = glue.alloc(length) >>> 0;
       if (address !== 0) this.held += length;
       return address;
-    } catch (error) {
-      this.suspect(error);
-      return 0;
-    }
+    }, 0);
   }
 
   free(address: number, length: number): void {
@@ -72,6 +68,17 @@ export class Instance {
       glue.free(address, length);
     } catch (error) {
       this.suspect(error);
+    }
+  }
+
+  /** What a call of the module's exports returns, or `otherwise` while no export may be called. */
+  ask<T>(call: () => T, otherwise: T): T {
+    if (this.broken) return otherwise;
+    try {
+      return call();
+    } catch (error) {
+      this.suspect(error);
+      return otherwise;
     }
   }
 
