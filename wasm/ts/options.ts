@@ -1,25 +1,22 @@
-// Checks what callers give, and fills in the defaults. A wrong type is a TypeError, a wrong value a
-// RangeError; an option that does not exist is a TypeError that names it.
+// Options: what callers give, checked, with the defaults filled in.
 
-import { PoolError, show } from './errors.ts';
+import { callable, choice, flag, matching, missing, MAX_DURATION, object, orFalse, time, toggle, url, whole, wrongType, type Check, type Checked } from './check.ts';
+import { PoolError } from './errors.ts';
 import type { MapSettings } from './map.ts';
 import type { Mode } from './mode.ts';
 import { parallelism } from './node.ts';
 import { termsOf, type RetryPolicy } from './retry.ts';
-import type {
-  AdaptiveOptions, BreakerOptions, CloseOptions, MapOptions, PoolOptions, PriorityName, RetryOptions, RunOptions, WorkerRange,
-} from './types.ts';
+import type { CloseOptions, MapOptions, PoolOptions, PriorityName, RunOptions, WorkerRange } from './types.ts';
 
-/** Durations are at most this many ms (24 days): what a timer can hold. */
-export const MAX_DURATION = 2 ** 31 - 1;
 const MAX_CAPACITY = 4096;
 const MAX_WORKERS = 64;
 const MAX_CONCURRENCY = 64;
+const MAX_COUNT = 2 ** 32 - 1;
 /** How long an idle worker of a dynamic pool stays, in ms. Shorter, and it is started again and again: piscina warns of
  * that for its 0 ms; poolifier takes 60 s. */
 const IDLE_TIMEOUT = 30_000;
-/** Tokens a second. */
-const MAX_RATE = 10_000_000;
+/** Tokens a ms. */
+const MAX_RATE = 10_000;
 /** In ms. */
 const MAX_HORIZON = 3 * 24 * 3_600_000;
 const MAX_BACKOFF = 3_600_000;
@@ -79,65 +76,105 @@ export interface JobSettings {
 
 export const PRIORITIES: Record<PriorityName, number> = { low: 0, normal: 1, high: 2, critical: 3 };
 
+const workers: Check<Range> = (given, name) => {
+  if (typeof given !== 'object' || given === null) {
+    const count = whole(1, MAX_WORKERS)(given, name);
+    return { min: count, max: count, idleTimeout: IDLE_TIMEOUT };
+  }
+  const range = RANGE(given, name);
+  const max = range.max ?? missing(`${name}.max`);
+  const min = range.min ?? missing(`${name}.min`);
+  if (min > max) throw new RangeError(`${name}.min must not be over ${name}.max`);
+  return { min, max, idleTimeout: range.idleTimeout ?? IDLE_TIMEOUT };
+};
+const RANGE = object({ min: whole(1, MAX_WORKERS), max: whole(1, MAX_WORKERS), idleTimeout: time() });
+
+/** A duration that is without limit unless given. */
+const limit = time(MAX_DURATION, undefined, true);
+const whenFull = choice('reject', 'wait');
+
+const RETRY = {
+  attempts: whole(1, 255), backoff: time(MAX_BACKOFF, 0), maxBackoff: time(MAX_BACKOFF, 0), timeouts: flag, panics: flag,
+};
+
+const POOL = object({
+  mode: choice('auto', 'threads', 'isolated', 'inline'),
+  workers,
+  concurrency: whole(1, MAX_CONCURRENCY),
+  queue: object({
+    capacity: whole(1, MAX_CAPACITY), whenFull, maxWaiting: whole(0, MAX_DURATION), ageing: orFalse(time()),
+    order: choice('fifo', 'deadline'), horizon: time(MAX_HORIZON),
+  }),
+  maxInFlight: whole(1, MAX_COUNT),
+  adaptive: toggle({ target: time(MAX_WINDOW), window: time(MAX_WINDOW), min: whole(1, MAX_CAPACITY) }),
+  rateLimit: rateNumbers,
+  breaker: toggle({
+    per: choice('pool', 'job'), consecutive: orFalse(whole(1, 40)), failureRate: orFalse(whole(1, 100)),
+    slowRate: orFalse(whole(1, 100)), slowCall: time(), window: whole(1, 40), minimumCalls: whole(1, 40), pause: time(),
+    maxPause: time(), probes: whole(1, 40), lease: time(), countSubmitTimeouts: flag,
+  }),
+  retry: toggle({ ...RETRY, budget: orFalse(whole(1, 1000)) }),
+  timeout: limit,
+  queueTimeout: limit,
+  totalTimeout: limit,
+  killAfter: limit,
+  killGrace: limit,
+  createWorker: callable<() => Worker>('a function that returns a Worker'),
+  handlers: callable<() => Promise<object>>('a function that imports your jobs'),
+  jobs: urls,
+  wasmUrl: url,
+  workerUrl: url,
+  startupTimeout: time(),
+});
+type GivenPool = ReturnType<typeof POOL>;
+
+const TRY = {
+  priority: choice(...(Object.keys(PRIORITIES) as PriorityName[])),
+  signal: matching<AbortSignal>(
+    (given) => typeof (given as AbortSignal | null)?.aborted === 'boolean' && typeof (given as AbortSignal).addEventListener === 'function',
+    'an AbortSignal',
+  ),
+  timeout: limit,
+  queueTimeout: limit,
+  totalTimeout: limit,
+  retry: toggle(RETRY),
+};
+const RUN = { ...TRY, whenFull, submitTimeout: limit };
+const RUN_OPTIONS = object(RUN);
+const TRY_OPTIONS = object(TRY);
+const MAP_OPTIONS = object({ ...TRY, submitTimeout: limit, ordered: flag, concurrency: whole(1, MAX_CAPACITY) });
+const CLOSE_OPTIONS = object({ mode: choice('drain', 'cancel-queued', 'abort'), deadline: time(MAX_DURATION, 0, true) });
+const RESULTS_OPTIONS = object({ buffer: whole(1, 2 ** 24) });
+const RATE_OPTIONS = object({ limit: whole(1, MAX_COUNT), interval: time(), burst: whole(1, MAX_COUNT) });
+
 export function poolSettings(options: PoolOptions = {}): Settings {
-  const given = object(options, 'options', [
-    'mode', 'workers', 'concurrency', 'queue', 'maxInFlight', 'adaptive', 'rateLimit', 'breaker', 'retry', 'timeout', 'queueTimeout',
-    'totalTimeout', 'killAfter', 'killGrace', 'createWorker', 'handlers', 'jobs', 'wasmUrl', 'workerUrl',
-    'startupTimeout',
-  ]);
-  const queue = object(given.queue ?? {}, 'queue', ['capacity', 'whenFull', 'maxWaiting', 'ageing', 'order', 'horizon']);
-  const range = rangeOf(given.workers === undefined ? defaultWorkers() : given.workers);
-  const capacity = integer(queue.capacity, 'queue.capacity', 1, MAX_CAPACITY) ?? 1024;
-  const ageing = queue.ageing === false ? undefined : (duration(queue.ageing, 'queue.ageing') ?? 1000);
-  const rate = rateNumbers(given.rateLimit);
-  const breaker = breakerNumbers(given.breaker);
-  const horizon = between(queue.horizon, 'queue.horizon', Number.MIN_VALUE, MAX_HORIZON) ?? 60_000;
-  const byDeadline = choice(queue.order, 'queue.order', ['fifo', 'deadline']) === 'deadline';
-  if (queue.horizon !== undefined && !byDeadline) throw new TypeError("queue.horizon needs queue.order 'deadline'");
-  const retry = retryPolicy(given.retry, undefined);
-  const createWorker = given.createWorker;
-  if (createWorker !== undefined && typeof createWorker !== 'function') {
-    throw wrongType('createWorker', 'a function that returns a Worker', createWorker);
-  }
-  const { handlers } = given;
-  if (handlers !== undefined && typeof handlers !== 'function') {
-    throw wrongType('handlers', 'a function that imports your jobs', handlers);
-  }
-  const settings: Settings = {
-    mode: choice(given.mode, 'mode', ['auto', 'threads', 'isolated', 'inline']) ?? 'auto',
-    range,
-    concurrency: integer(given.concurrency, 'concurrency', 1, MAX_CONCURRENCY) ?? 1,
-    capacity,
-    wait: (choice(queue.whenFull, 'queue.whenFull', ['reject', 'wait']) ?? 'reject') === 'wait',
-    maxWaiting: integer(queue.maxWaiting, 'queue.maxWaiting', 0, 2 ** 31 - 1) ?? 1024,
-    timeout: limit(given.timeout, 'timeout'),
-    queueTimeout: limit(given.queueTimeout, 'queueTimeout'),
-    totalTimeout: limit(given.totalTimeout, 'totalTimeout'),
-    killAfter: limit(given.killAfter, 'killAfter'),
-    killGrace: limit(given.killGrace, 'killGrace'),
-    createWorker: createWorker as (() => Worker) | undefined,
-    handlers: handlers as (() => Promise<object>) | undefined,
-    jobs: urls(given.jobs),
-    wasmUrl: url(given.wasmUrl, 'wasmUrl'),
-    workerUrl: url(given.workerUrl, 'workerUrl'),
-    startupTimeout: duration(given.startupTimeout, 'startupTimeout') ?? 10_000,
-    hasBreaker: breaker[0] === 1,
-    breakerPerJob: perJob(given.breaker as PoolOptions['breaker']),
-    retry,
-    config: new Float64Array(0),
-  };
-  if (createWorker !== undefined && settings.workerUrl !== undefined) {
+  const given = POOL(options, 'options');
+  const { capacity = 1024, ageing = 1000, horizon, order, maxWaiting = 1024, whenFull } = given.queue ?? {};
+  const byDeadline = order === 'deadline';
+  if (horizon !== undefined && !byDeadline) throw new TypeError("queue.horizon needs queue.order 'deadline'");
+  if (given.createWorker !== undefined && given.workerUrl !== undefined) {
     throw new TypeError('createWorker and workerUrl exclude each other');
   }
-  const maxInFlight = integer(given.maxInFlight, 'maxInFlight', 1, 2 ** 32 - 1);
+  const range = given.workers ?? workers(defaultWorkers(), 'workers');
+  const breaker = given.breaker || undefined;
+  const breakerPerJob = breaker?.per === 'job';
+  const retry = retryPolicy(given.retry, undefined);
+  const {
+    mode = 'auto', concurrency = 1, timeout = Infinity, queueTimeout = Infinity, totalTimeout = Infinity, killAfter = Infinity,
+    killGrace = Infinity, createWorker, handlers, jobs = [], wasmUrl, workerUrl, startupTimeout = 10_000,
+  } = given;
   // The order that `pool_create` (wasm/src/api.rs) expects; -1 stands for none, times are in µs.
-  settings.config = Float64Array.of(
-    capacity, 1, range.min, ageing === undefined ? -1 : ageing * 1000, maxInFlight ?? -1,
-    ...rate, ...breaker, byDeadline ? horizon * 1000 : -1, countsSubmitTimeouts(given.breaker as PoolOptions['breaker']),
-    ...retryNumbers(retry), ...budget(given.retry as PoolOptions['retry']), settings.breakerPerJob ? 1 : 0,
+  const config = Float64Array.of(
+    capacity, 1, range.min, ageing === false ? -1 : ageing * 1000, given.maxInFlight ?? -1,
+    ...(given.rateLimit ?? NO_RATE), ...breakerNumbers(breaker), byDeadline ? (horizon ?? 60_000) * 1000 : -1,
+    Number(breaker?.countSubmitTimeouts ?? 0), ...retryNumbers(retry), ...budget(given.retry), Number(breakerPerJob),
     ...adaptiveNumbers(given.adaptive),
   );
-  return settings;
+  return {
+    mode, range, concurrency, capacity, wait: whenFull === 'wait', maxWaiting, timeout, queueTimeout, totalTimeout, killAfter,
+    killGrace, createWorker, handlers, jobs, wasmUrl, workerUrl, startupTimeout, hasBreaker: breaker !== undefined,
+    breakerPerJob, retry, config,
+  };
 }
 
 /** What the settings come to in a mode. */
@@ -161,19 +198,8 @@ export const MAX_IN_FLIGHT = 4;
 export const RATE = 5;
 
 /** What `resize` takes. */
-export function workerRange(workers: unknown, pool: PoolSettings): Range {
-  return inMode(rangeOf(workers), pool);
-}
-
-function rangeOf(workers: unknown): Range {
-  if (typeof workers !== 'object' || workers === null) {
-    const count = integer(workers, 'workers', 1, MAX_WORKERS) ?? missing('workers');
-    return { min: count, max: count, idleTimeout: IDLE_TIMEOUT };
-  }
-  const given = object(workers, 'workers', ['min', 'max', 'idleTimeout']);
-  const max = integer(given.max, 'workers.max', 1, MAX_WORKERS) ?? missing('workers.max');
-  const min = integer(given.min, 'workers.min', 1, max) ?? missing('workers.min');
-  return { min, max, idleTimeout: duration(given.idleTimeout, 'workers.idleTimeout') ?? IDLE_TIMEOUT };
+export function workerRange(given: unknown, pool: PoolSettings): Range {
+  return inMode(workers(given, 'workers'), pool);
 }
 
 function inMode(range: Range, { mode, concurrency, capacity }: Pick<PoolSettings, 'mode' | 'concurrency' | 'capacity'>): Range {
@@ -185,69 +211,48 @@ function inMode(range: Range, { mode, concurrency, capacity }: Pick<PoolSettings
   return range;
 }
 
-export function jobSettings(
-  options: RunOptions,
-  pool: Settings,
-  waits: boolean,
-): JobSettings {
-  const names = ['priority', 'signal', 'timeout', 'queueTimeout', 'totalTimeout', 'retry'];
-  const given = object(options, 'options', waits ? [...names, 'whenFull', 'submitTimeout'] : names);
-  const signal = given.signal;
-  if (signal !== undefined && !isAbortSignal(signal)) {
-    throw wrongType('signal', 'an AbortSignal', signal);
-  }
-  const whenFull = choice(given.whenFull, 'whenFull', ['reject', 'wait']);
-  const priority = PRIORITIES[choice(given.priority, 'priority', PRIORITY_NAMES) ?? 'normal'];
+/** Without `waits`, the job never waits for room. */
+export function jobSettings(options: RunOptions, pool: Settings, waits: boolean): JobSettings {
+  const given: Checked<typeof RUN> = (waits ? RUN_OPTIONS : TRY_OPTIONS)(options, 'options');
+  return settled(given, pool, waits && (given.whenFull === undefined ? pool.wait : given.whenFull === 'wait'));
+}
+
+function settled(given: Checked<typeof RUN>, pool: Settings, wait: boolean): JobSettings {
   const retry = given.retry === undefined ? pool.retry : retryPolicy(given.retry, pool.retry, true);
   return {
-    terms: termsOf(priority, retry),
+    terms: termsOf(PRIORITIES[given.priority ?? 'normal'], retry),
     backoff: retry?.backoff ?? 0,
     maxBackoff: retry?.maxBackoff ?? 0,
-    signal,
-    timeout: given.timeout === undefined ? pool.timeout : limit(given.timeout, 'timeout'),
-    queueTimeout:
-      given.queueTimeout === undefined ? pool.queueTimeout : limit(given.queueTimeout, 'queueTimeout'),
-    totalTimeout:
-      given.totalTimeout === undefined ? pool.totalTimeout : limit(given.totalTimeout, 'totalTimeout'),
-    wait: waits && (whenFull === undefined ? pool.wait : whenFull === 'wait'),
-    submitTimeout: limit(given.submitTimeout, 'submitTimeout'),
+    signal: given.signal,
+    timeout: given.timeout ?? pool.timeout,
+    queueTimeout: given.queueTimeout ?? pool.queueTimeout,
+    totalTimeout: given.totalTimeout ?? pool.totalTimeout,
+    wait,
+    submitTimeout: given.submitTimeout ?? Infinity,
     bounded: false,
   };
 }
-const PRIORITY_NAMES = Object.keys(PRIORITIES) as PriorityName[];
 
 export function closeSettings(options: CloseOptions = {}): Required<CloseOptions> {
-  const given = object(options, 'options', ['mode', 'deadline']);
-  return {
-    mode: choice(given.mode, 'mode', ['drain', 'cancel-queued', 'abort']) ?? 'drain',
-    deadline: given.deadline === undefined ? 30_000 : limit(given.deadline, 'deadline', 0),
-  };
+  return { mode: 'drain', deadline: 30_000, ...CLOSE_OPTIONS(options, 'options') };
 }
 
 /** The options of `map`: its own, and those of its jobs. */
 export function mapSettings(options: MapOptions = {}, pool: PoolSettings): MapSettings & { job: JobSettings } {
-  const { ordered, concurrency, ...rest } = object(options, 'options') as MapOptions;
-  if ('whenFull' in rest) throw new TypeError('there is no option "whenFull": map waits for room');
-  if (ordered !== undefined && typeof ordered !== 'boolean') throw wrongType('ordered', 'true or false', ordered);
-  const job = jobSettings(rest, pool, true);
   const running = pool.range.max * pool.concurrency;
-  return {
-    ordered: ordered ?? true,
-    // One job that waits for each that runs keeps the workers busy.
-    concurrency: integer(concurrency, 'concurrency', 1, MAX_CAPACITY) ?? running + Math.min(running, pool.capacity),
-    signal: job.signal,
-    job: { ...job, signal: undefined, wait: true, bounded: true },
-  };
+  // One job that waits for each that runs keeps the workers busy.
+  const { ordered = true, concurrency = running + Math.min(running, pool.capacity), signal, ...job } = MAP_OPTIONS(options, 'options');
+  return { ordered, concurrency, signal, job: { ...settled(job, pool, true), bounded: true } };
 }
 
 /** What `sizeBelow` takes. */
 export function backlogSize(size: unknown): number {
-  return integer(size, 'size', 1, 2 ** 32) ?? missing('size');
+  return whole(1, 2 ** 32)(size, 'size');
 }
 
 /** The buffer of `results()`. */
 export function bufferSize(options: { buffer?: number } = {}): number {
-  return integer(object(options, 'options', ['buffer']).buffer, 'buffer', 1, 2 ** 24) ?? 1024;
+  return RESULTS_OPTIONS(options, 'options').buffer ?? 1024;
 }
 
 export function jobName(name: unknown): string {
@@ -270,204 +275,64 @@ function defaultWorkers(): number {
 }
 
 export function maxInFlightOf(given: unknown): number {
-  return given === Infinity ? -1 : (integer(given, 'maxInFlight', 1, 2 ** 32 - 1) ?? missing('maxInFlight'));
+  return given === Infinity ? -1 : whole(1, MAX_COUNT)(given, 'maxInFlight');
 }
 
 /** What is left out is `pool`'s, or the default. */
-function retryPolicy(given: unknown, pool: RetryPolicy | undefined, own = false): RetryPolicy | undefined {
-  if (given === undefined || given === false) return undefined;
-  if (given === true && pool !== undefined) return pool;
-  const names = ['attempts', 'backoff', 'maxBackoff', 'timeouts', 'panics'];
-  const options: RetryOptions = given === true ? {} : object(given, 'retry', own ? names : [...names, 'budget']);
+function retryPolicy(given: Checked<typeof RETRY> | false | undefined, pool: RetryPolicy | undefined, own = false): RetryPolicy | undefined {
+  if (!given) return undefined;
+  if (pool !== undefined && Object.keys(given).length === 0) return pool;
   const usual = pool ?? { attempts: 3, backoff: 100, maxBackoff: 10_000, timeouts: false, panics: false };
-  let backoff = between(options.backoff, 'retry.backoff', 0, MAX_BACKOFF);
-  let maxBackoff = between(options.maxBackoff, 'retry.maxBackoff', 0, MAX_BACKOFF);
-  maxBackoff ??= Math.max(usual.maxBackoff, backoff ?? 0);
-  backoff ??= Math.min(usual.backoff, maxBackoff);
+  const maxBackoff = given.maxBackoff ?? Math.max(usual.maxBackoff, given.backoff ?? 0);
+  const backoff = given.backoff ?? Math.min(usual.backoff, maxBackoff);
   if (maxBackoff < backoff) throw new RangeError('retry.maxBackoff must not be under retry.backoff');
-  return {
-    attempts: integer(options.attempts, 'retry.attempts', 1, 255) ?? usual.attempts,
-    backoff,
-    maxBackoff,
-    timeouts: flag(options.timeouts, 'retry.timeouts') ?? usual.timeouts,
-    panics: flag(options.panics, 'retry.panics') ?? usual.panics,
-    pools: !own,
-  };
+  const { attempts = usual.attempts, timeouts = usual.timeouts, panics = usual.panics } = given;
+  return { attempts, backoff, maxBackoff, timeouts, panics, pools: !own };
 }
 
 function retryNumbers(retry: RetryPolicy | undefined): number[] {
   if (retry === undefined) return [0, 0, 0, 0, 0, 0];
   const { attempts, backoff, maxBackoff, panics, timeouts } = retry;
-  return [1, attempts, backoff * 1000, maxBackoff * 1000, panics ? 1 : 0, timeouts ? 1 : 0];
+  return [1, attempts, backoff * 1000, maxBackoff * 1000, Number(panics), Number(timeouts)];
 }
 
 /** Per cent, and how many are saved up. */
-function budget(retry: PoolOptions['retry']): [number, number] {
-  const given = typeof retry === 'object' ? retry.budget : undefined;
-  if (given === false) return [65_535, 65_535];
-  return [integer(given, 'retry.budget', 1, 1000) ?? 20, 10];
+function budget(retry: GivenPool['retry']): [number, number] {
+  const { budget = 20 } = retry || {};
+  return budget === false ? [65_535, 65_535] : [budget, 10];
 }
 
-function countsSubmitTimeouts(breaker: PoolOptions['breaker']): number {
-  return typeof breaker === 'object' && flag(breaker.countSubmitTimeouts, 'breaker.countSubmitTimeouts') ? 1 : 0;
-}
-
-function perJob(breaker: PoolOptions['breaker']): boolean {
-  return typeof breaker === 'object' && choice(breaker.per, 'breaker.per', ['pool', 'job']) === 'job';
-}
-
-function adaptiveNumbers(given: unknown): [number, number, number] {
-  if (given === undefined || given === false) return [-1, 0, 0];
-  const options: AdaptiveOptions = given === true ? {} : object(given, 'adaptive', ['target', 'window', 'min']);
-  const target = between(options.target, 'adaptive.target', Number.MIN_VALUE, MAX_WINDOW) ?? 1000;
-  const window = between(options.window, 'adaptive.window', Number.MIN_VALUE, MAX_WINDOW) ?? Math.max(1000, target);
+function adaptiveNumbers(given: GivenPool['adaptive']): [number, number, number] {
+  if (!given) return [-1, 0, 0];
+  const { target = 1000, window = Math.max(1000, target), min = 1 } = given;
   if (window < target) throw new RangeError('adaptive.window must not be under adaptive.target');
-  return [target * 1000, window * 1000, integer(options.min, 'adaptive.min', 1, MAX_CAPACITY) ?? 1];
+  return [target * 1000, window * 1000, min];
 }
 
-export function rateNumbers(given: unknown): [number, number, number] {
-  if (given === undefined) return [-1, 0, 0];
-  const rate = object(given, 'rateLimit', ['limit', 'interval', 'burst']);
-  const most = integer(rate.limit, 'rateLimit.limit', 1, 2 ** 32 - 1) ?? missing('rateLimit.limit');
-  const interval = duration(rate.interval, 'rateLimit.interval') ?? missing('rateLimit.interval');
-  if (most / interval > MAX_RATE / 1000) {
-    throw new RangeError('rateLimit: at most 10 million a second');
-  }
-  return [most, interval * 1000, integer(rate.burst, 'rateLimit.burst', 1, 2 ** 32 - 1) ?? most];
+/** The rate limit as `pool_create` takes it. */
+export function rateNumbers(given: unknown, name = 'rateLimit'): [number, number, number] {
+  if (given === undefined) return NO_RATE;
+  const { limit = missing(`${name}.limit`), interval = missing(`${name}.interval`), burst = limit } = RATE_OPTIONS(given, name);
+  if (limit / interval > MAX_RATE) throw new RangeError(`${name}: at most 10 million a second`);
+  return [limit, interval * 1000, burst];
 }
+const NO_RATE: [number, number, number] = [-1, 0, 0];
 
-function breakerNumbers(given: unknown): number[] {
-  if (given === undefined || given === false) return [0, -1, -1, 0, 0, -1, -1, 0, 0, 0, 0];
-  const options: BreakerOptions = given === true ? {} : (object(given, 'breaker', [
-    'per', 'consecutive', 'failureRate', 'slowRate', 'slowCall', 'window', 'minimumCalls', 'pause',
-    'maxPause', 'probes', 'lease', 'countSubmitTimeouts',
-  ]) as BreakerOptions);
-  const off = (value: number | false | undefined, otherwise: number, check: () => number | undefined) =>
-    value === false ? -1 : (check() ?? otherwise);
-  const slowRate = off(options.slowRate, -1, () => integer(options.slowRate, 'breaker.slowRate', 1, 100));
-  const slowCall = duration(options.slowCall, 'breaker.slowCall');
-  if (slowRate !== -1 && slowCall === undefined) missing('breaker.slowCall (slowRate is given)');
-  const window = integer(options.window, 'breaker.window', 1, 40) ?? 20;
-  const minimumCalls = integer(options.minimumCalls, 'breaker.minimumCalls', 1, 40) ?? Math.min(10, window);
-  if (minimumCalls > window) {
-    throw new RangeError(`breaker.minimumCalls must not be over breaker.window (${window})`);
-  }
-  const pause = duration(options.pause, 'breaker.pause') ?? 10_000;
-  const maxPause = duration(options.maxPause, 'breaker.maxPause') ?? Math.max(60_000, pause);
+function breakerNumbers(given: Exclude<GivenPool['breaker'], false>): number[] {
+  if (given === undefined) return [0, -1, -1, 0, 0, -1, -1, 0, 0, 0, 0];
+  const { consecutive = 5, failureRate = 50, slowRate = false, slowCall, window = 20, pause = 10_000, probes = 3, lease = 30_000 } = given;
+  if (slowRate !== false && slowCall === undefined) missing('breaker.slowCall (slowRate is given)');
+  const { minimumCalls = Math.min(10, window), maxPause = Math.max(60_000, pause) } = given;
+  if (minimumCalls > window) throw new RangeError(`breaker.minimumCalls must not be over breaker.window (${window})`);
   if (maxPause < pause) throw new RangeError('breaker.maxPause must not be under breaker.pause');
-  const lease = duration(options.lease, 'breaker.lease') ?? 30_000;
+  const orNone = (value: number | false) => (value === false ? -1 : value);
   return [
-    1,
-    off(options.consecutive, 5, () => integer(options.consecutive, 'breaker.consecutive', 1, 40)),
-    off(options.failureRate, 50, () => integer(options.failureRate, 'breaker.failureRate', 1, 100)),
-    window,
-    minimumCalls,
-    slowRate,
-    slowCall === undefined ? -1 : slowCall * 1000,
-    pause * 1000,
-    maxPause * 1000,
-    integer(options.probes, 'breaker.probes', 1, 40) ?? 3,
-    lease * 1000,
+    1, orNone(consecutive), orNone(failureRate), window, minimumCalls, orNone(slowRate),
+    slowCall === undefined ? -1 : slowCall * 1000, pause * 1000, maxPause * 1000, probes, lease * 1000,
   ];
 }
 
-function object(given: unknown, name: string, known?: string[]): Record<string, unknown> {
-  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
-    throw wrongType(name, 'an object', given);
-  }
-  for (const key of Object.keys(given)) {
-    if (known !== undefined && !known.includes(key)) {
-      const path = name === 'options' ? key : `${name}.${key}`;
-      throw new TypeError(`there is no option ${JSON.stringify(path)}; there are: ${known.join(', ')}`);
-    }
-  }
-  return given as Record<string, unknown>;
-}
-
-function number(given: unknown, name: string): number {
-  if (typeof given !== 'number') throw wrongType(name, 'a number', given);
-  return given;
-}
-
-function integer(given: unknown, name: string, least: number, most: number): number | undefined {
-  if (given === undefined) return undefined;
-  const value = number(given, name);
-  if (!Number.isInteger(value) || value < least || value > most) {
-    throw new RangeError(`${name} must be a whole number from ${least} to ${most}, not ${value}`);
-  }
-  return value;
-}
-
-function between(given: unknown, name: string, least: number, most: number): number | undefined {
-  if (given === undefined) return undefined;
-  const value = number(given, name);
-  if (!(value >= least && value <= most)) {
-    throw new RangeError(`${name} must be ${least === 0 ? 'at least 0' : 'over 0'} and at most ${most} ms, not ${value}`);
-  }
-  return value;
-}
-
-function flag(given: unknown, name: string): boolean | undefined {
-  if (given !== undefined && typeof given !== 'boolean') throw wrongType(name, 'true or false', given);
-  return given;
-}
-
-/** More than no time, and finite. */
-function duration(given: unknown, name: string): number | undefined {
-  return between(given, name, Number.MIN_VALUE, MAX_DURATION);
-}
-
-/** A duration that may also be infinite, which is the default. */
-function limit(given: unknown, name: string, least = Number.MIN_VALUE): number {
-  if (given === undefined) return Infinity;
-  const value = number(given, name);
-  if (value !== Infinity && !(value >= least && value <= MAX_DURATION)) {
-    const low = least === 0 ? 'at least 0' : 'over 0';
-    throw new RangeError(`${name} must be ${low} and at most ${MAX_DURATION} ms, or Infinity, not ${value}`);
-  }
-  return value;
-}
-
-function choice<T extends string>(given: unknown, name: string, among: readonly T[]): T | undefined {
-  if (given === undefined) return undefined;
-  if (typeof given !== 'string') throw wrongType(name, `one of ${among.join(', ')}`, given);
-  if (!among.includes(given as T)) {
-    throw new RangeError(`${name} must be one of ${among.join(', ')}, not ${show(given)}`);
-  }
-  return given as T;
-}
-
-function urls(given: unknown): string[] {
-  if (given === undefined) return [];
-  if (!Array.isArray(given)) throw wrongType('jobs', 'an array of URLs', given);
-  return given.map((item, i) => url(item, `jobs[${i}]`)?.href ?? missing(`jobs[${i}]`));
-}
-
-function url(given: unknown, name: string): URL | undefined {
-  if (given === undefined) return undefined;
-  if (typeof given !== 'string' && !(given instanceof URL)) throw wrongType(name, 'a URL', given);
-  const base = (globalThis.document as Document | undefined)?.baseURI ?? globalThis.location?.href;
-  try {
-    return new URL(given, base);
-  } catch {
-    const hint = base === undefined ? ' (without a page: new URL(…, import.meta.url))' : '';
-    throw new TypeError(`${name} is not a URL: ${show(String(given))}${hint}`);
-  }
-}
-
-function isAbortSignal(value: unknown): value is AbortSignal {
-  return (
-    typeof value === 'object' &&
-    value !== null &&
-    typeof (value as AbortSignal).aborted === 'boolean' &&
-    typeof (value as AbortSignal).addEventListener === 'function'
-  );
-}
-
-function missing(name: string): never {
-  throw new TypeError(`${name} is missing`);
-}
-
-function wrongType(name: string, wanted: string, given: unknown): TypeError {
-  return new TypeError(`${name} must be ${wanted}, not ${show(given)}`);
+function urls(given: unknown, name: string): string[] {
+  if (!Array.isArray(given)) throw wrongType(name, 'an array of URLs', given);
+  return given.map((item, i) => url(item, `${name}[${i}]`).href);
 }
