@@ -19,22 +19,21 @@ export const MAX_DURATION = 2 ** 31 - 1;
 export function object<S extends Schema>(schema: S): Check<Checked<S>> {
   return (given, name) => {
     if (typeof given !== 'object' || given === null || Array.isArray(given)) throw wrongType(name, 'an object', given);
-    const path = (key: string) => (name === 'options' ? key : `${name}.${key}`);
-    for (const key of Object.keys(given)) {
-      if (!Object.hasOwn(schema, key)) {
-        throw new TypeError(`there is no option ${show(path(key))}; there are: ${Object.keys(schema).join(', ')}`);
-      }
-    }
     const checked: Record<string, unknown> = {};
-    for (const key in schema) {
-      const value = (given as Record<string, unknown>)[key];
-      if (value !== undefined) checked[key] = schema[key]!(value, path(key));
+    for (const key in given) {
+      const path = name === 'options' ? key : `${name}.${key}`;
+      if (Object.hasOwn(schema, key)) {
+        const value = (given as Record<string, unknown>)[key];
+        if (value !== undefined) checked[key] = schema[key]!(value, path);
+      } else if (Object.hasOwn(given, key)) {
+        throw new TypeError(`there is no option ${show(path)}; there are: ${Object.keys(schema).join(', ')}`);
+      }
     }
     return checked as Checked<S>;
   };
 }
 
-/** Something that is off, on with its defaults, or an object of options. */
+/** Off, on with the defaults, or an object of options. */
 export function toggle<S extends Schema>(schema: S): Check<Checked<S> | false> {
   const check = object(schema);
   return (given, name) => {

@@ -1,13 +1,17 @@
 // The shapes of the public interface. All times are in ms.
 
+import type { Context } from './context.ts';
 import type { PoolError, ErrorCode } from './errors.ts';
 import type { Mode } from './mode.ts';
 
 /** Functions that run as jobs, by name: `(input, context?) => output`; the context is that of `weirpool/worker`. */
 export type Handlers = { [name: string]: any };
 
-/** The functions among a module's exports: `typeof import('./my-jobs.js')` as handlers. */
-export type JobName<H> = { [K in keyof H]: H[K] extends (...args: any[]) => any ? K : never }[keyof H] & string;
+/**
+ * The jobs among a module's exports, `typeof import('./my-jobs.js')` as handlers: the functions that take one input, and
+ * after it nothing or the `Context`.
+ */
+export type JobName<H> = { [K in keyof H]: H[K] extends (input: any, context: Context) => any ? K : never }[keyof H] & string;
 
 /** What job `K` takes; where that is bytes, also a buffer, a `Blob` or a `File`. */
 export type Input<H, K extends keyof H> = H[K] extends (...args: infer A) => any
