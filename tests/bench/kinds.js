@@ -71,3 +71,25 @@ globalThis.compare = async ({ rounds, ...load }) => {
   }
   return rows;
 };
+
+/** `map` over so many short strings in chunks of each size, in each mode: µs an input, of each round. */
+globalThis.chunks = async ({ workers, inputs, sizes, rounds }) => {
+  const given = Array.from({ length: inputs }, (_, i) => `to be ${i}`);
+  const rows = [];
+  for (const mode of ['threads', 'isolated']) {
+    const pool = await Pool.create({ mode, workers });
+    const runs = sizes.map((chunkSize) => ({ mode, chunkSize, times: [] }));
+    for (let round = 0; round < rounds; round++) {
+      for (const { chunkSize, times } of runs) {
+        const began = performance.now();
+        let length = 0;
+        for await (const text of pool.map('echo', given, { chunkSize })) length += text.length;
+        if (length !== given.join('').length) throw new Error('a result is missing');
+        times.push(((performance.now() - began) * 1000) / inputs);
+      }
+    }
+    await pool.close();
+    rows.push(...runs);
+  }
+  return rows;
+};

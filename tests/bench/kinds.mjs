@@ -1,6 +1,6 @@
 // `npm run bench:kinds`: the four kinds of pool under the same bursts of jobs in headless Chromium, in turn, and of each its
-// fastest round, since whatever else the machine does only slows one down. Prints the table of the package's README. No
-// assertion.
+// fastest round, since whatever else the machine does only slows one down; and `map` in chunks. Prints the tables of the
+// package's README. No assertion.
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,6 +9,7 @@ import { benchFolder, launch, open, packageFolder } from '../support/browser.mjs
 import { serve } from '../support/server.mjs';
 
 const settings = { workers: 2, bursts: 4, normal: 475, critical: 25, distance: 1000, rounds: 10 };
+const chunked = { workers: 2, inputs: 20_000, sizes: [1, 8, 32, 128], rounds: 5 };
 
 const here = (path) => fileURLToPath(new URL(path, import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'weirpool-kinds-'));
@@ -20,8 +21,10 @@ try {
   const page = await open(browser, `${server.origin}/index.html`);
   await page.waitForFunction('globalThis.compare !== undefined');
   const rows = await page.evaluate((settings) => compare(settings), settings);
+  const sizes = await page.evaluate((chunked) => chunks(chunked), chunked);
   if (page.problems.length > 0) console.error(page.problems.join('\n'));
   report(rows);
+  reportChunks(sizes);
 } finally {
   await browser.close();
   await server.close();
@@ -44,4 +47,14 @@ function report(rows) {
   }
   mkdirSync(benchFolder, { recursive: true });
   writeFileSync(join(benchFolder, 'kinds.json'), `${JSON.stringify({ settings, rows }, null, 2)}\n`);
+}
+
+function reportChunks(rows) {
+  console.log(`\nmap of 'echo' over ${chunked.inputs} short strings, ${chunked.workers} workers, µs an input, the fastest of ${chunked.rounds} rounds`);
+  console.log(`| chunkSize | ${chunked.sizes.join(' | ')} |`);
+  console.log(`|---|${'---:|'.repeat(chunked.sizes.length)}`);
+  for (const mode of new Set(rows.map((row) => row.mode))) {
+    const best = rows.filter((row) => row.mode === mode).map(({ times }) => Math.min(...times).toFixed(1));
+    console.log(`| ${[mode, ...best].join(' | ')} |`);
+  }
 }

@@ -76,6 +76,101 @@ test('no more inputs are read than `concurrency`, of an endless source too', {},
   assert.equal(result.stats.running + result.stats.queued, 0);
 });
 
+test('a chunk of inputs is one job, and each has its own result', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2, createWorker: moduleWorker('/own-worker.js') });
+    const inputs = [Uint8Array.of(1, 2, 3), 'ä€😀', '', 5.5, false, null, { a: [1] }, [[]], new Uint8Array(), 'x'.repeat(100_000)];
+    const gather = async (...args) => {
+      const values = [];
+      for await (const value of pool.map(...args)) values.push(value instanceof Uint8Array ? [...value] : value);
+      return values;
+    };
+    const sent = inputs.map((value) => (value instanceof Uint8Array ? [...value] : value));
+    const same = [];
+    const jobs = [];
+    // A built-in job and one of the caller's.
+    for (const job of ['echo', 'same']) {
+      for (const chunkSize of [1, 3, 10, 4096]) {
+        const before = pool.stats().completed;
+        same.push(await gather(job, inputs, { chunkSize }));
+        jobs.push(pool.stats().completed - before);
+      }
+    }
+    const kinds = await gather('kind', [...inputs, undefined], { chunkSize: 4 });
+    const [nothing] = await gather('nothing', [1, 2], { chunkSize: 2 });
+    const many = Array.from({ length: 1000 }, (_, i) => i);
+    const unordered = await gather('echo', many, { ordered: false, chunkSize: 7, concurrency: 30 });
+    const large = await gather('large', [2_000_000, 3], { chunkSize: 2 });
+    return {
+      sent, same, jobs, kinds, nothing: nothing === undefined, unordered, large: large.map(({ length }) => length), sums: law(pool.stats()),
+    };
+  });
+  for (const values of result.same) assert.deepEqual(values, result.sent);
+  assert.deepEqual(result.jobs, [10, 4, 1, 1, 10, 4, 1, 1]);
+  assert.deepEqual(result.kinds, ['bytes', 'string', 'string', 'number', 'boolean', 'null', 'object', 'object', 'bytes', 'string', 'undefined']);
+  assert.equal(result.nothing, true);
+  assert.deepEqual(result.unordered.sort((a, b) => a - b), Array.from({ length: 1000 }, (_, i) => i));
+  assert.deepEqual(result.large, [2_000_000, 3]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
+test('a chunk that is not full does not wait for inputs that wait for its results', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2 });
+    let taken = 0;
+    async function* inputs() {
+      for (let i = 0; i < 20; i++) {
+        await until(() => taken >= i, 'the result before is taken');
+        yield i;
+      }
+    }
+    const values = [];
+    await within((async () => {
+      for await (const value of pool.map('echo', inputs(), { chunkSize: 8 })) {
+        values.push(value);
+        taken++;
+      }
+    })());
+    return values;
+  });
+  assert.deepEqual(result, Array.from({ length: 20 }, (_, i) => i));
+});
+
+test('what goes wrong in a chunk ends the iteration; a chunk that is cancelled stops between two inputs', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 2, createWorker: moduleWorker('/own-worker.js') });
+    const end = (...args) => outcome((async () => {
+      for await (const _ of pool.map(...args));
+    })());
+    const ends = [
+      await end('sum', [{ numbers: [1] }, 5, { numbers: [2] }], { chunkSize: 3 }),
+      await end('simulate', [{ duration: 0 }, { duration: -1 }], { chunkSize: 2 }),
+      await end('simulate', [{ duration: 0 }, { duration: 0, outcome: 'panic' }], { chunkSize: 2 }),
+      await end('echo', [1, new Blob(['text'])], { chunkSize: 2 }),
+      await end('func', [1, 2], { chunkSize: 2 }),
+      ...(mode === 'threads' ? [await end('later', [1, 2], { chunkSize: 2 })] : []),
+    ].map(({ error }) => [error.code, error.cause?.name]);
+    const later = [];
+    if (mode !== 'threads') for await (const value of pool.map('later', [1, 2, 3], { chunkSize: 2 })) later.push(value);
+    // A hundred that each take 100 ms, of which at most one is run out.
+    const stop = new AbortController();
+    const naps = end(mode === 'threads' ? 'busy' : 'sleep', Array(100).fill(100), { chunkSize: 100, signal: stop.signal });
+    await until(() => pool.stats().running === 1, 'it runs');
+    stop.abort('enough');
+    const { error } = await within(naps);
+    await until(() => pool.stats().abandoned === 0, 'the worker is free again');
+    return { ends, later, thrown: error.thrown, after: await within(pool.run('echo', 1)), sums: law(pool.stats()) };
+  });
+  const threads = result.ends.length === 6;
+  assert.deepEqual(result.ends.slice(0, 5), [
+    ['ERR_JOB_FAILED', 'TypeError'], ['ERR_DATA', 'Error'], ['ERR_PANIC', 'Error'], ['ERR_DATA', undefined], ['ERR_DATA', 'Error'],
+  ]);
+  if (threads) assert.deepEqual(result.ends[5], ['ERR_UNSUPPORTED', 'TypeError']);
+  assert.deepEqual(result.later, threads ? [] : [1, 1, 1]);
+  assert.deepEqual([result.thrown, result.after], ['enough', 1]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
 test('the error of a job ends the iteration, cancels the rest and closes the source', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 2 });

@@ -1,6 +1,7 @@
 //! weirpool's core on a rayon thread pool in web workers: the wasm half of the npm package.
 //!
 //! - [`handlers`], [`Value`], [`Context`], [`JobError`]: what a job is to the function that runs it.
+//! - `chunk`: several values in one job.
 //! - `record`, `terms`, `list`: a job's place in shared memory and how it comes back to the page.
 //! - `retries`, `progress`: what the page hears of a job before its end.
 //! - `pool`, `runner`, `runners`, `threads`: the pool, the task that works for it, how many of them there are, the
@@ -15,6 +16,8 @@
 
 #[cfg(target_arch = "wasm32")]
 mod api;
+#[cfg(any(test, target_arch = "wasm32"))]
+mod chunk;
 #[cfg(target_arch = "wasm32")]
 mod clock;
 mod context;

@@ -54,7 +54,7 @@ pub struct Record {
 #[derive(Clone, Copy)]
 pub struct Fields {
     pub outcome: u32,
-    output_kind: u32,
+    pub output_kind: u32,
     output: u32,
     output_len: u32,
     /// The capacity of the output's own block; 0 when the output lies inline or is the input.
@@ -67,7 +67,7 @@ pub struct Fields {
     pub wait: f64,
     pub run: f64,
     pub total: f64,
-    kind: u32,
+    pub kind: u32,
     input: u32,
     pub terms: Terms,
     pub handler: u32,

@@ -17,7 +17,7 @@ use crate::pool::{Activity, SharedPool, WorkerState};
 use crate::record::{OutcomeCode, Record, Token};
 use crate::threads::Team;
 use crate::value::{Kind, Value};
-use crate::{clock, panic, threads};
+use crate::{chunk, clock, panic, threads};
 
 /// Runs jobs on one of the threads of `team` until the pool has none, or until newer threads than those of `generation`
 /// do.
@@ -131,7 +131,8 @@ const LATE: &str = "it returned after its time-out";
 /// Runs the job's handler and writes what came of it into the record, whose token is the caller's.
 pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome {
     // SAFETY: the token is ours, and no other borrow of the fields is alive.
-    let number = unsafe { record.fields() }.handler as usize;
+    let fields = unsafe { record.fields() };
+    let (number, is_chunk) = (fields.handler as usize, fields.kind == chunk::KIND);
     let Some(handler) = handlers::get(number) else {
         return match threads::call_javascript(number as u32, token) {
             Ok(0) => Outcome::Success,
@@ -141,10 +142,22 @@ pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome 
     };
     // SAFETY: the token is ours until it is given back, which is after this borrow.
     let input = unsafe { record.input() };
-    match panic::catch(|| handler(&input, context)) {
+    let run = || {
+        if is_chunk {
+            chunk::each(&input.bytes, |value| handler(value, context))
+        } else {
+            handler(&input, context)
+        }
+    };
+    match panic::catch(run) {
         Ok(Ok(output)) => {
             // SAFETY: the token is ours, and no borrow of the fields is alive.
-            unsafe { record.set_output(output) };
+            unsafe {
+                record.set_output(output);
+                if is_chunk {
+                    record.fields().output_kind = chunk::KIND;
+                }
+            }
             Outcome::Success
         }
         Ok(Err(JobError::Failed {

@@ -17,7 +17,7 @@ pub enum Kind {
 }
 
 impl Kind {
-    #[cfg(target_arch = "wasm32")]
+    #[cfg(any(test, target_arch = "wasm32"))]
     pub(crate) fn from_code(code: u32) -> Self {
         match code {
             1 => Self::Text,

@@ -1,5 +1,6 @@
 // Closing a pool: lets its jobs end as asked, then its workers leave, all before a deadline.
 
+import { before } from './deadline.ts';
 import type { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
 import { hold, release } from './node.ts';
@@ -36,7 +37,7 @@ export async function close(
   if (engine.open > 0) aborted += engine.settlement.endAll(cutOff);
   const workers = engine.executor.workers();
   engine.stop();
-  await engine.executor.leave(left());
+  await before(left(), engine.executor.leave());
   engine.executor.drain();
   const terminated = engine.executor.size;
   last(workers);
@@ -50,16 +51,4 @@ export async function close(
     terminated,
     duration: performance.now() - began,
   };
-}
-
-/** Waits for `event`, but not for longer than `ms`. */
-function before(ms: number, event: Promise<void>): Promise<void> {
-  if (ms === Infinity) return event;
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    void event.then(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
 }

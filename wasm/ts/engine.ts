@@ -4,6 +4,7 @@
 import * as glue from './wasm.js';
 import { Admission, Noted } from './admission.ts';
 import { Backlog } from './backlog.ts';
+import { before } from './deadline.ts';
 import { PoolError } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { Inline } from './inline.ts';
@@ -114,7 +115,7 @@ export class Engine {
     } catch (error) {
       this.staff.end(error);
       this.stop();
-      await this.executor.leave(START_UNDONE);
+      await before(START_UNDONE, this.executor.leave());
       this.dispose();
       throw error;
     }
@@ -135,13 +136,10 @@ export class Engine {
   /** Admits nothing any more, and lets the workers leave when they are done. */
   stop(): void {
     this.#stopped = true;
-    if (this.instance.broken) return;
-    try {
+    this.instance.ask(() => {
       glue.close(this.pool);
       glue.pool_stop(this.pool);
-    } catch (error) {
-      this.instance.suspect(error);
-    }
+    }, undefined);
   }
 
   /** Stops all timers and lets go of the memory's parts; the workers must be out, or terminated. */
@@ -160,11 +158,7 @@ export class Engine {
       if (this.instance.engines.size > 0) this.instance.reset('a closing pool had to terminate its workers', []);
       else this.instance.broken = true;
     } else {
-      try {
-        glue.pool_free(number);
-      } catch (error) {
-        this.instance.suspect(error);
-      }
+      this.instance.ask(() => glue.pool_free(number), undefined);
     }
   }
 
@@ -310,15 +304,12 @@ export class Engine {
 
   /** Counts a refusal of ours, of a job of `handler`. */
   note(kind: number, handler: number): void {
-    if (this.pool >= 0 && !this.instance.broken) {
-      try {
-        glue.note_refused(this.pool, kind, handler);
-        return;
-      } catch (error) {
-        this.instance.suspect(error);
-      }
-    }
-    const { corrections } = this;
+    const { corrections, instance, pool } = this;
+    const noted = () => {
+      glue.note_refused(pool, kind, handler);
+      return true;
+    };
+    if (pool >= 0 && instance.ask(noted, false)) return;
     corrections.submitted++;
     if (kind === Noted.TIMEOUT) corrections.refusedTimeout++;
     else if (kind === Noted.ABORT) corrections.refusedAbort++;
@@ -351,14 +342,9 @@ export class Engine {
 
   /** Settles what is overdue, kills what runs away; returns when to look again, in ms. */
   #lookAround(): number {
-    if (this.instance.broken || this.pool < 0) return Infinity;
-    let next: number;
-    try {
-      next = this.settleDue() - performance.now();
-    } catch (error) {
-      this.instance.suspect(error);
-      return Infinity;
-    }
+    if (this.pool < 0) return Infinity;
+    const next = this.instance.ask(() => this.settleDue() - performance.now(), Infinity);
+    if (this.instance.broken) return Infinity;
     this.executor.drain();
     return Math.min(Math.max(next, 0), this.executor.killRunaways());
   }

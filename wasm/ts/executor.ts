@@ -34,8 +34,8 @@ export interface Executor {
   drainAll(): void;
   /** How many workers are at work, or were cut off while the pool was closing. */
   readonly size: number;
-  /** Resolves when the workers of the stopped pool have left; or after so many ms. */
-  leave(deadline: number): Promise<void>;
+  /** Resolves when the workers of the stopped pool have left, or are terminated. */
+  leave(): Promise<void>;
   /** Ends everything at once. True when that may have spoilt the page's memory. */
   terminate(): boolean;
 }

@@ -107,16 +107,10 @@ export class Inline implements Executor {
     return this.#token >= 0 ? 1 : 0;
   }
 
-  leave(deadline: number): Promise<void> {
+  leave(): Promise<void> {
     this.#engine.emit('workerexit', () => ({ worker: 0, reason: 'the pool was closed' }));
     if (this.#token < 0 || this.#over) return Promise.resolve();
-    return new Promise((resolve) => {
-      const timer = deadline === Infinity ? undefined : setTimeout(resolve, deadline);
-      this.#left = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
+    return new Promise((resolve) => (this.#left = resolve));
   }
 
   terminate(): boolean {

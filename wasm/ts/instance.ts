@@ -63,12 +63,7 @@ export class Instance {
 
   free(address: number, length: number): void {
     this.held -= length;
-    if (this.broken) return;
-    try {
-      glue.free(address, length);
-    } catch (error) {
-      this.suspect(error);
-    }
+    this.ask(() => glue.free(address, length), undefined);
   }
 
   /** What a call of the module's exports returns, or `otherwise` while no export may be called. */

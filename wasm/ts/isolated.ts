@@ -181,14 +181,10 @@ export class Isolated implements Executor {
     return this.#cutOff + [...this.#seats.values()].filter(({ jobs }) => jobs.size > 0).length;
   }
 
-  leave(deadline: number): Promise<void> {
+  leave(): Promise<void> {
     if (this.#over) return Promise.resolve();
     return new Promise((resolve) => {
-      const timer = deadline === Infinity ? undefined : setTimeout(resolve, deadline);
-      this.#leaving = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+      this.#leaving = resolve;
       for (const worker of this.#seats.keys()) this.#dismissIdle(worker);
       this.#lookLeft();
     });
@@ -318,12 +314,8 @@ export class Isolated implements Executor {
   /** As many jobs at once as the workers that there are can take. */
   #enforce(): void {
     const { instance, settings } = this.#engine;
-    if (instance.broken || this.#over) return;
-    try {
-      glue.pool_resize(this.#table.pool, 0, Math.max(this.count, 1) * settings.concurrency);
-    } catch (error) {
-      instance.suspect(error);
-    }
+    if (this.#over) return;
+    instance.ask(() => glue.pool_resize(this.#table.pool, 0, Math.max(this.count, 1) * settings.concurrency), undefined);
   }
 }
 

@@ -1,13 +1,16 @@
-// map(): one job for each input, and their results as a stream. Inputs are read as results are taken.
+// map(): a job for each input or for several, and their results as a stream. Inputs are read as results are taken.
 
 import type { Job } from './job.ts';
 import { PoolError } from './errors.ts';
+import { Chunk } from './value.ts';
 
 /** The options of `map`, checked. */
 export interface MapSettings {
   ordered: boolean;
   /** The most inputs that are read and whose results are not taken. */
   concurrency: number;
+  /** How many inputs make one job. */
+  chunkSize: number;
   signal: AbortSignal | undefined;
 }
 
@@ -18,16 +21,13 @@ interface Place {
 }
 
 /**
- * The results of `start(input)` for each of `inputs`. Nothing is read before the first is asked for. Whatever ends it
- * early (an error, an abort, the consumer) cancels the jobs under way and closes the source.
- *
- * Inputs are not gathered into larger jobs: with an empty job at about 1 µs, the promise that `for await` takes for
- * each result costs as much as the job, and no chunk saves that one.
+ * The results of `start(input)`, or of `start` of chunks of them, for each of `inputs`. Nothing is read before the first is
+ * asked for. Whatever ends it early (an error, an abort, the consumer) cancels the jobs under way and closes the source.
  */
 export async function* map(
   start: (input: unknown) => Job<unknown>,
   inputs: Iterable<unknown> | AsyncIterable<unknown>,
-  { ordered, concurrency, signal }: MapSettings,
+  { ordered, concurrency, chunkSize, signal }: MapSettings,
 ): AsyncGenerator<unknown, void, undefined> {
   if (signal?.aborted) throw signal.reason;
   const source = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
@@ -36,6 +36,9 @@ export async function* map(
   const places: Place[] = [];
   /** Inputs that are read, or being read, whose results are not taken. */
   let held = 0;
+  /** The inputs of the next job, and where their results go. */
+  let gathered: unknown[] = [];
+  let gatheredPlaces: Place[] = [];
   let reading = false;
   let exhausted = false;
   let over = false;
@@ -48,25 +51,32 @@ export async function* map(
     for (const job of jobs) job.cancel(error);
     wake();
   };
-  const begin = (input: unknown, place: Place) => {
+  const begin = (input: unknown, its: readonly Place[]) => {
     const job = start(input);
     jobs.add(job);
     job.then(
       (value) => {
         jobs.delete(job);
-        place.value = value;
-        place.there = true;
-        if (!ordered) places.push(place);
+        its.forEach((place, i) => {
+          place.value = chunkSize > 1 ? (value as unknown[])[i] : value;
+          place.there = true;
+          if (!ordered) places.push(place);
+        });
         wake();
       },
       (error: unknown) => {
         jobs.delete(job);
         const limited = error instanceof PoolError && error.code === 'ERR_RATE_LIMITED';
         // Backpressure too, but without a queue to wait in.
-        if (limited) setTimeout(() => over || failure !== undefined || begin(input, place), error.retryAfter);
+        if (limited) setTimeout(() => over || failure !== undefined || begin(input, its), error.retryAfter);
         else fail(error);
       },
     );
+  };
+  const send = () => {
+    const [inputs, its] = [gathered, gatheredPlaces];
+    [gathered, gatheredPlaces] = [[], []];
+    begin(chunkSize > 1 ? new Chunk(inputs) : inputs[0], its);
   };
   const arrived = ({ done, value }: IteratorResult<unknown>) => {
     if (done) {
@@ -77,7 +87,8 @@ export async function* map(
     }
     const place: Place = { value: undefined, there: false };
     if (ordered) places.push(place);
-    begin(value, place);
+    gatheredPlaces.push(place);
+    if (gathered.push(value) === chunkSize) send();
   };
   /** A source that throws has ended, and is not to be closed. */
   const broken = (error: unknown) => {
@@ -104,6 +115,8 @@ export async function* map(
         broken(error);
       }
     }
+    // What a chunk that is not full waits for may itself wait for its results.
+    if (gathered.length > 0 && (exhausted || jobs.size === 0) && failure === undefined) send();
   };
   const abort = () => fail(signal!.reason);
   signal?.addEventListener('abort', abort);

@@ -142,7 +142,7 @@ const TRY = {
 const RUN = { ...TRY, whenFull, submitTimeout: limit };
 const RUN_OPTIONS = object(RUN);
 const TRY_OPTIONS = object(TRY);
-const MAP_OPTIONS = object({ ...TRY, submitTimeout: limit, ordered: flag, concurrency: whole(1, MAX_CAPACITY) });
+const MAP_OPTIONS = object({ ...TRY, submitTimeout: limit, ordered: flag, concurrency: whole(1, MAX_CAPACITY), chunkSize: whole(1, MAX_CAPACITY) });
 const CLOSE_OPTIONS = object({ mode: choice('drain', 'cancel-queued', 'abort'), deadline: time(MAX_DURATION, 0, true) });
 const RESULTS_OPTIONS = object({ buffer: whole(1, 2 ** 24) });
 const RATE_OPTIONS = object({ limit: whole(1, MAX_COUNT), interval: time(), burst: whole(1, MAX_COUNT) });
@@ -240,9 +240,10 @@ export function closeSettings(options: CloseOptions = {}): Required<CloseOptions
 /** The options of `map`: its own, and those of its jobs. */
 export function mapSettings(options: MapOptions = {}, pool: PoolSettings): MapSettings & { job: JobSettings } {
   const running = pool.range.max * pool.concurrency;
+  const { ordered = true, chunkSize = 1, concurrency: given, signal, ...job } = MAP_OPTIONS(options, 'options');
   // One job that waits for each that runs keeps the workers busy.
-  const { ordered = true, concurrency = running + Math.min(running, pool.capacity), signal, ...job } = MAP_OPTIONS(options, 'options');
-  return { ordered, concurrency, signal, job: { ...settled(job, pool, true), bounded: true } };
+  const concurrency = given ?? (running + Math.min(running, pool.capacity)) * chunkSize;
+  return { ordered, concurrency, chunkSize, signal, job: { ...settled(job, pool, true), bounded: true } };
 }
 
 /** What `sizeBelow` takes. */

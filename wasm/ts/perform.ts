@@ -7,7 +7,7 @@ import type { Handler } from './handlers.ts';
 import { Kind, Outcome } from './record.ts';
 import { marksOf } from './retry.ts';
 import { Solo } from './solo.ts';
-import { DataError, decode, encode, isThenable, kindOf, utf8 } from './value.ts';
+import { Chunk, DataError, decode, encode, isThenable, kindOf, utf8 } from './value.ts';
 
 /** A job on its way to whoever performs it. */
 export interface Order {
@@ -83,8 +83,15 @@ export class Performer {
     if (handler === undefined) return this.#solo.perform(order, context);
     let output: unknown;
     try {
-      output = handler(decode(order.kind, order.bytes), context);
-      if (isThenable(output)) output = await output;
+      const input = decode(order.kind, order.bytes);
+      if (order.kind === Kind.CHUNK) {
+        const outputs: unknown[] = [];
+        for (const one of input as unknown[]) outputs.push(context.cancelled ? undefined : await handler(one, context));
+        output = new Chunk(outputs);
+      } else {
+        output = handler(input, context);
+        if (isThenable(output)) output = await output;
+      }
     } catch (error) {
       return errorAnswer(Outcome.ERROR, describe(error));
     }

@@ -1,9 +1,40 @@
 // `prometheus()`: the metrics in Prometheus' text exposition format, version 0.0.4.
 
-import { BREAKER_STATES } from './stats.ts';
+import { BREAKER_STATES, camelCase, REFUSALS } from './stats.ts';
 import type { BreakerState, PoolStats, TimeStats } from './types.ts';
 
 type Sample = [labels: string, value: number, suffix?: string];
+
+const COUNTERS = {
+  submitted: 'Jobs that were submitted.',
+  accepted: 'Jobs that were accepted.',
+  started: 'Attempts that began.',
+  completed: 'Jobs that gave a result.',
+  failed: 'Jobs that failed.',
+  timed_out: 'Accepted jobs whose time-out passed.',
+  cancelled: 'Accepted jobs that were cancelled.',
+  retried: 'Failed attempts that were followed by another.',
+  panicked: 'Jobs that failed by a panic.',
+  stale: 'Results that came after their job had settled.',
+  worker_crashes: 'Jobs that were lost because another one took their worker down.',
+  resets: 'Moves to a fresh memory.',
+};
+const GAUGES = {
+  waiting: 'Jobs that wait to be accepted.',
+  queued: 'Jobs that wait in line.',
+  delayed: 'Jobs that wait for the time of their next attempt.',
+  running: 'Jobs that run.',
+  abandoned: 'Settled jobs whose handlers still run.',
+  workers: 'Workers.',
+  active_workers: 'Workers that run a job.',
+  limit: 'Most jobs that run at once.',
+  capacity: 'Most jobs that wait in line.',
+  utilization: 'Share of the workers that run a job.',
+  memory_bytes: 'Size of the memory.',
+  buffer_bytes: 'Inputs in memory.',
+};
+const BREAKER_GAUGES = { failure_rate: 'Failures among the last calls.', slow_rate: 'Slow calls among the last ones.' };
+const BREAKER_COUNTERS = { opened: 'How often the breaker opened.', stale: 'Results that came too late for the breaker.' };
 
 /** The metrics as text for Prometheus. Counts are of the pool's life, times in seconds. */
 export function expose(stats: PoolStats): string {
@@ -15,43 +46,18 @@ export function expose(stats: PoolStats): string {
       lines.push(`weirpool_${name}${suffix}${labels === '' ? '' : `{${labels}}`} ${text(value)}`);
     }
   };
-  const counter = (name: string, help: string, value: number) => family(`${name}_total`, 'counter', help, [['', value]]);
-  const gauge = (name: string, help: string, value: number) => family(name, 'gauge', help, [['', value]]);
+  const single = (type: string, names: Readonly<Record<string, string>>, values: Readonly<Record<string, unknown>>, group = '') => {
+    for (const [name, help] of Object.entries(names)) {
+      family(group + name + (type === 'counter' ? '_total' : ''), type, help, [['', values[camelCase(name)] as number]]);
+    }
+  };
+  const all = { ...stats, workers: stats.workers.length };
 
-  counter('submitted', 'Jobs that were submitted.', stats.submitted);
-  counter('accepted', 'Jobs that were accepted.', stats.accepted);
-  family('refused_total', 'counter', 'Jobs that were not accepted, by the reason.', [
-    ['reason="full"', stats.refusedFull],
-    ['reason="rate"', stats.refusedRate],
-    ['reason="breaker"', stats.refusedBreaker],
-    ['reason="in_flight"', stats.refusedInFlight],
-    ['reason="closed"', stats.refusedClosed],
-    ['reason="timeout"', stats.refusedTimeout],
-    ['reason="abort"', stats.refusedAbort],
-    ['reason="input"', stats.refusedInput],
-  ]);
-  counter('started', 'Attempts that began.', stats.started);
-  counter('completed', 'Jobs that gave a result.', stats.completed);
-  counter('failed', 'Jobs that failed.', stats.failed);
-  counter('timed_out', 'Accepted jobs whose time-out passed.', stats.timedOut);
-  counter('cancelled', 'Accepted jobs that were cancelled.', stats.cancelled);
-  counter('retried', 'Failed attempts that were followed by another.', stats.retried);
-  counter('panicked', 'Jobs that failed by a panic.', stats.panicked);
-  counter('stale', 'Results that came after their job had settled.', stats.stale);
-  counter('worker_crashes', 'Jobs that were lost because another one took their worker down.', stats.workerCrashes);
-  counter('resets', 'Moves to a fresh memory.', stats.resets);
-  gauge('waiting', 'Jobs that wait to be accepted.', stats.waiting);
-  gauge('queued', 'Jobs that wait in line.', stats.queued);
-  gauge('delayed', 'Jobs that wait for the time of their next attempt.', stats.delayed);
-  gauge('running', 'Jobs that run.', stats.running);
-  gauge('abandoned', 'Settled jobs whose handlers still run.', stats.abandoned);
-  gauge('workers', 'Workers.', stats.workers.length);
-  gauge('active_workers', 'Workers that run a job.', stats.activeWorkers);
-  gauge('limit', 'Most jobs that run at once.', stats.limit);
-  gauge('capacity', 'Most jobs that wait in line.', stats.capacity);
-  gauge('utilization', 'Share of the workers that run a job.', stats.utilization);
-  gauge('memory_bytes', 'Size of the memory.', stats.memoryBytes);
-  gauge('buffer_bytes', 'Inputs in memory.', stats.bufferBytes);
+  family('refused_total', 'counter', 'Jobs that were not accepted, by the reason.', REFUSALS.map(
+    (reason): Sample => [`reason="${reason}"`, all[camelCase(`refused_${reason}`) as 'refusedFull']],
+  ));
+  single('counter', COUNTERS, all);
+  single('gauge', GAUGES, all);
   const times = (name: string, help: string, { count, mean, p50, p90, p99, p999 }: TimeStats) => {
     const quantile = (q: number, ms: number): Sample => [`quantile="${q}"`, count === 0 ? NaN : ms / 1000];
     family(`${name}_seconds`, 'summary', help, [
@@ -71,11 +77,9 @@ export function expose(stats: PoolStats): string {
     : Object.entries(breakers).flatMap(([job, now]) => states(now, `job="${escape(job)}",`)));
   // Those of one breaker.
   if (breakers === undefined) {
-    gauge('breaker_failure_rate', 'Failures among the last calls.', breaker.failureRate);
-    gauge('breaker_slow_rate', 'Slow calls among the last ones.', breaker.slowRate);
-    counter('breaker_opened', 'How often the breaker opened.', breaker.opened);
-    counter('breaker_stale', 'Results that came too late for the breaker.', breaker.stale);
-    gauge('breaker_retry_after_seconds', 'How long a call would have to wait.', breaker.retryAfter / 1000);
+    single('gauge', BREAKER_GAUGES, breaker as unknown as Record<string, unknown>, 'breaker_');
+    single('counter', BREAKER_COUNTERS, breaker as unknown as Record<string, unknown>, 'breaker_');
+    family('breaker_retry_after_seconds', 'gauge', 'How long a call would have to wait.', [['', breaker.retryAfter / 1000]]);
   }
   return `${lines.join('\n')}\n`;
 }

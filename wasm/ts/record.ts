@@ -51,7 +51,7 @@ export const RETRY_AFTER = 15;
 export const Phase = { FREE: 0, QUEUED: 1, RUNNING: 2, DONE: 3, CARRIED: 4 } as const;
 
 /** Values of KIND and OUTPUT_KIND. */
-export const Kind = { BYTES: 0, TEXT: 1, JSON: 2, NONE: 3 } as const;
+export const Kind = { BYTES: 0, TEXT: 1, JSON: 2, NONE: 3, CHUNK: 4 } as const;
 
 /** Values of OUTCOME. */
 export const Outcome = {

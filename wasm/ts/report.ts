@@ -1,21 +1,13 @@
 // `report()`: the metrics as a table for people.
 
+import { camelCase, REFUSALS } from './stats.ts';
 import type { PoolStats, TimeStats } from './types.ts';
 
 /** The metrics as text, one topic a line. */
 export function format(stats: PoolStats): string {
-  const refused = [
-    ['full', stats.refusedFull],
-    ['rate', stats.refusedRate],
-    ['breaker', stats.refusedBreaker],
-    ['in flight', stats.refusedInFlight],
-    ['closed', stats.refusedClosed],
-    ['time-out', stats.refusedTimeout],
-    ['abort', stats.refusedAbort],
-    ['input', stats.refusedInput],
-  ] as const;
-  const some = refused.filter(([, count]) => count > 0).map(([name, count]) => `${name} ${count}`);
-  const sum = refused.reduce((total, [, count]) => total + count, 0);
+  const refused = REFUSALS.map((reason) => ({ reason, count: stats[camelCase(`refused_${reason}`) as 'refusedFull'] }));
+  const some = refused.filter(({ count }) => count > 0).map(({ reason, count }) => `${reason.replace('_', ' ')} ${count}`);
+  const sum = refused.reduce((total, { count }) => total + count, 0);
   const rows: [string, string][] = [
     ['mode', stats.mode],
     ['submitted', `${stats.submitted} (accepted ${stats.accepted}, waiting ${stats.waiting})`],

@@ -6,6 +6,9 @@ import type { BreakerState, PoolStats } from './types.ts';
 /** By the numbers of the core's `breaker::State`. */
 export const BREAKER_STATES: readonly BreakerState[] = ['closed', 'open', 'half-open', 'forced-open', 'disabled'];
 
+/** Why jobs are refused: `refused_full` and so on. */
+export const REFUSALS = ['full', 'rate', 'breaker', 'in_flight', 'closed', 'timeout', 'abort', 'input'] as const;
+
 /** The metrics of an open pool. */
 export function collect(engine: Engine): PoolStats {
   const { settings, instance, corrections } = engine;
@@ -48,6 +51,6 @@ export function sort(numbers: ReadonlyMap<string, number>): {
   return { stats, times, breaker };
 }
 
-function camelCase(name: string): string {
+export function camelCase(name: string): string {
   return name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 }

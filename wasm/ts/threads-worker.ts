@@ -6,10 +6,10 @@ import { describe, describeError, type ErrorData } from './errors.ts';
 import type { Handler } from './handlers.ts';
 import { say, type Shared } from './messages.ts';
 import * as R from './record.ts';
-import { Layout, Outcome } from './record.ts';
+import { Kind, Layout, Outcome } from './record.ts';
 import { writeProgress } from './progress.ts';
 import { hasRetries, marksOf } from './retry.ts';
-import { DataError, decode, encode, isThenable, kindOf, utf8, writeAscii } from './value.ts';
+import { Chunk, DataError, decode, encode, isThenable, kindOf, utf8, writeAscii } from './value.ts';
 import * as glue from './wasm.js';
 
 export function enterThreads(
@@ -119,20 +119,21 @@ function caller(
       const length = i32[record + R.INPUT_LEN]! >>> 0;
       const address = i32[record + R.INPUT]! >>> 0;
       // A copy on plain memory: hardly any API takes a view of shared memory.
-      const input = decode(
-        i32[record + R.KIND]!,
-        bytes(address + length).slice(address, address + length) as Uint8Array<ArrayBuffer>,
-      );
-      const output = table[handler - builtIns]!(input, new RecordContext(i32, f64, record, now, report));
-      if (isThenable(output)) {
+      const kind = i32[record + R.KIND]!;
+      const input = decode(kind, bytes(address + length).slice(address, address + length) as Uint8Array<ArrayBuffer>);
+      const context = new RecordContext(i32, f64, record, now, report);
+      const run = (one: unknown) => {
+        const output = table[handler - builtIns]!(one, context);
+        if (!isThenable(output)) return output;
         ignore(output);
-        return fail(record, Outcome.ERROR, {
-          name: 'TypeError',
-          message: 'the handler returned a promise; in threads mode handlers are synchronous (mode `isolated` takes asynchronous ones)',
-          code: 'ERR_UNSUPPORTED',
-          retryable: false,
-        });
-      }
+        throw Object.assign(
+          new TypeError('the handler returned a promise; in threads mode handlers are synchronous (mode `isolated` takes asynchronous ones)'),
+          { code: 'ERR_UNSUPPORTED', retryable: false },
+        );
+      };
+      const output = kind === Kind.CHUNK
+        ? new Chunk((input as unknown[]).map((one) => (context.cancelled ? undefined : run(one))))
+        : run(input);
       try {
         write(record, output);
       } catch (error) {

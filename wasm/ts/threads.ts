@@ -148,9 +148,9 @@ export class Threads implements Executor {
     return this.#crew?.size ?? 0;
   }
 
-  leave(deadline: number): Promise<void> {
+  leave(): Promise<void> {
     this.#over = true;
-    return this.#crew?.leave(deadline) ?? Promise.resolve();
+    return this.#crew?.leave() ?? Promise.resolve();
   }
 
   terminate(): boolean {
@@ -251,11 +251,7 @@ export class Threads implements Executor {
   /** A job may have ended on a thread that takes no more: its place is for a thread in charge, which does not hear of it. */
   #wakeNewest(): void {
     if (this.#isLost || this.size <= this.#size) return;
-    try {
-      glue.wake(this.#table.pool);
-    } catch (error) {
-      this.#engine.instance.suspect(error);
-    }
+    this.#engine.instance.ask(() => glue.wake(this.#table.pool), undefined);
   }
 
   /** The token of the job that a worker runs, or -1. */

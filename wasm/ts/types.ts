@@ -142,8 +142,17 @@ export interface RetryOptions {
 export interface MapOptions extends Omit<RunOptions, 'whenFull'> {
   /** Whether results come in the order of their inputs, not as they end: `true` unless given. */
   ordered?: boolean;
-  /** Most inputs that are read and whose results are not taken, 1 to 4096: twice what can run at once unless given. */
+  /**
+   * Most inputs that are read and whose results are not taken, 1 to 4096: twice what can run at once unless given, times
+   * `chunkSize`.
+   */
   concurrency?: number;
+  /**
+   * How many inputs make one job, which runs them one after another: 1 unless given; 1 to 4096. For small inputs. All that
+   * holds for a job, time-outs, retries, limits and counts, then holds for a chunk. One that is not full is run when no
+   * other is under way.
+   */
+  chunkSize?: number;
   /** Ends the iteration, which then rejects with `signal.reason`, and cancels its jobs. */
   signal?: AbortSignal;
 }

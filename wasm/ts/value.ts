@@ -6,6 +6,15 @@ import { Kind } from './record.ts';
 /** A value that cannot travel. */
 export class DataError extends Error {}
 
+/** Several values that travel as one: inputs of `map`, or their results. Arrives as an array. */
+export class Chunk {
+  readonly values: readonly unknown[];
+
+  constructor(values: readonly unknown[]) {
+    this.values = values;
+  }
+}
+
 /** What `encode` makes of a value: nothing, text (also JSON), bytes, or a blob still to be read. */
 export type Encoded = undefined | string | Uint8Array | Blob;
 
@@ -20,7 +29,8 @@ export function kindOf(value: unknown): number {
     case 'string':
       return Kind.TEXT;
     case 'object':
-      return value !== null && isBinary(value) ? Kind.BYTES : Kind.JSON;
+      if (value === null) return Kind.JSON;
+      return isBinary(value) ? Kind.BYTES : value instanceof Chunk ? Kind.CHUNK : Kind.JSON;
     default:
       return Kind.JSON;
   }
@@ -39,6 +49,7 @@ export function encode(value: unknown): Encoded {
       if (value === null) return 'null';
       if (value instanceof Uint8Array) return attached(value);
       if (isBinary(value)) return binary(value);
+      if (value instanceof Chunk) return join(value.values);
       return json(value);
     default:
       throw new DataError(`${typeof value === 'function' ? 'a function' : `a ${typeof value}`} cannot travel`);
@@ -59,10 +70,43 @@ export function decode(kind: number, bytes: Uint8Array<ArrayBuffer>): unknown {
       return decoder.decode(bytes);
     case Kind.JSON:
       return JSON.parse(decoder.decode(bytes));
+    case Kind.CHUNK:
+      return split(bytes);
     default:
       return undefined;
   }
 }
+
+/** The bytes of a chunk: of each value its kind, its length, itself (wasm/src/chunk.rs). */
+function join(values: readonly unknown[]): Uint8Array {
+  const parts = values.map((value): [kind: number, bytes: Uint8Array] => {
+    const data = encode(value) ?? '';
+    if (data instanceof Blob) throw new DataError('a Blob cannot travel in a chunk: give its bytes');
+    return [kindOf(value), typeof data === 'string' ? utf8(data) : data];
+  });
+  const all = new Uint8Array(parts.reduce((length, [, bytes]) => length + HEAD + bytes.length, 0));
+  const view = new DataView(all.buffer);
+  let at = 0;
+  for (const [kind, bytes] of parts) {
+    view.setUint32(at, kind, true);
+    view.setUint32(at + 4, bytes.length, true);
+    all.set(bytes, at + HEAD);
+    at += HEAD + bytes.length;
+  }
+  return all;
+}
+
+function split(all: Uint8Array<ArrayBuffer>): unknown[] {
+  const view = new DataView(all.buffer, all.byteOffset);
+  const values: unknown[] = [];
+  for (let at = 0; at < all.length; ) {
+    const end = at + HEAD + view.getUint32(at + 4, true);
+    values.push(decode(view.getUint32(at, true), all.slice(at + HEAD, end)));
+    at = end;
+  }
+  return values;
+}
+const HEAD = 8;
 
 /** Whether it is a promise, or would be taken for one. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {

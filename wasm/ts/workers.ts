@@ -104,14 +104,10 @@ export class Crew {
     return this.#running.has(id);
   }
 
-  /** Resolves when all have left the pool, which was stopped; or at the deadline. */
-  leave(deadline: number): Promise<void> {
+  /** Resolves when all have left the pool, which was stopped. */
+  leave(): Promise<void> {
     return new Promise((resolve) => {
-      const timer = deadline === Infinity ? undefined : setTimeout(resolve, deadline);
-      this.#allLeft = () => {
-        clearTimeout(timer);
-        resolve();
-      };
+      this.#allLeft = resolve;
       this.#lookLeft();
     });
   }

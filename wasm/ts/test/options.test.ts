@@ -116,6 +116,7 @@ test('wrong options of map, sizeBelow and resize are refused by kind', () => {
     [() => mapSettings({ ordered: 'no' as never }, settings), 'TypeError'],
     [() => mapSettings({ concurrency: 0 }, settings), 'RangeError'],
     [() => mapSettings({ concurrency: 1.5 }, settings), 'RangeError'],
+    [() => mapSettings({ chunkSize: 0 }, settings), 'RangeError'],
     [() => mapSettings({ whenFull: 'reject' } as never, settings), 'TypeError'],
     [() => mapSettings({ timeout: -1 }, settings), 'RangeError'],
     [() => iterable(5), 'TypeError'],
@@ -134,6 +135,7 @@ test('wrong options of map, sizeBelow and resize are refused by kind', () => {
   assert.deepEqual(workerRange(24, settings), { min: 24, max: 24, idleTimeout: 30_000 });
   assert.equal(mapSettings({}, settings).concurrency, 24);
   assert.equal(mapSettings({}, { ...settings, capacity: 2 }).concurrency, 14);
+  assert.equal(mapSettings({ chunkSize: 10 }, settings).concurrency, 240);
   assert.deepEqual(workerRange({ min: 2, max: 5 }, { ...settings, mode: 'inline' }), { min: 1, max: 1, idleTimeout: 30_000 });
 });
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { describeError, reviveError } from '../errors.ts';
-import { DataError, decode, encode, kindOf, utf8 } from '../value.ts';
+import { Chunk, DataError, decode, encode, kindOf, utf8 } from '../value.ts';
 
 function travel(value: unknown): unknown {
   const data = encode(value);
@@ -15,6 +15,14 @@ test('values come back as they went', () => {
   }
   assert.deepEqual(travel(Uint8Array.of(1, 2, 3)), Uint8Array.of(1, 2, 3));
   assert.deepEqual(travel(Uint8Array.of(1, 2, 3).buffer), Uint8Array.of(1, 2, 3));
+});
+
+test('the values of a chunk come back as an array, each as it went', () => {
+  const values = [undefined, null, 0, '', 'ä€😀', [1, [2]], Uint8Array.of(1, 2, 3), new Uint8Array()];
+  assert.deepEqual(travel(new Chunk(values)), values);
+  assert.deepEqual(travel(new Chunk([])), []);
+  assert.throws(() => encode(new Chunk([1, 1n])), DataError);
+  assert.throws(() => encode(new Chunk([new Blob(['text'])])), DataError);
 });
 
 test('what cannot travel is refused', () => {
