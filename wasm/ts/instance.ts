@@ -106,6 +106,7 @@ export class Instance {
   /** Replaces module instance and memory. */
   renew(): void {
     glue.__wbg_reset_state();
+    // At once, so that nothing else comes in between: a module of this size on a page's thread needs Chrome 114.
     this.exports = glue.initSync();
     this.memory = this.exports.memory;
     this.#bytes = new Uint8Array(this.memory.buffer);
