@@ -40,13 +40,7 @@ export class Settlement {
     const { instance, pool, table } = this.#engine;
     // Before: its handler may return at once.
     this.measure(task, token, Atomics.load(table.i32, table.recordOf(token) + R.PHASE) === Phase.RUNNING);
-    let code: number;
-    try {
-      code = instance.broken ? 2 : glue.cancel(pool, token);
-    } catch (thrown) {
-      instance.suspect(thrown);
-      code = 2;
-    }
+    const code = instance.ask(() => glue.cancel(pool, token), 2);
     if (code === 0) return false;
     table.part(task, token);
     if (code === 1) table.reclaim(token);
@@ -222,15 +216,8 @@ export class Settlement {
   endQueued(error: (task: Task) => unknown): number {
     const { admission, instance, table, pool } = this.#engine;
     let ended = admission.endWaiting(error);
-    if (instance.broken) return ended;
     for (;;) {
-      let token: number;
-      try {
-        token = glue.abort_next(pool);
-      } catch (thrown) {
-        instance.suspect(thrown);
-        return ended;
-      }
+      const token = instance.ask(() => glue.abort_next(pool), -1);
       if (token < 0) return ended;
       const task = table.tasks[token];
       if (task !== undefined) {
