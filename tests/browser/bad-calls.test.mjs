@@ -97,6 +97,9 @@ test('bad arguments', {}, async (page) => {
       [() => pool.run(5), 'throws TypeError', 'job must be'],
       [() => pool.run({ toString: () => 'echo' }), 'throws TypeError', 'job must be'],
       [() => pool.run(Symbol('echo')), 'throws TypeError', 'Symbol(echo)'],
+      [() => pool.run('echo', 1, 2), 'throws TypeError', 'a job takes one input'],
+      [() => pool.rateLimit.set(), 'throws TypeError', 'rateLimit must be an object'],
+      [() => pool.rateLimit.set(null), 'throws TypeError', 'rateLimit must be an object'],
       [() => pool.results({ buffer: 0 }), 'throws RangeError', 'buffer'],
       [() => pool.results({ size: 1 }), 'throws TypeError', '"size"'],
       [() => pool.close({ mode: 'now' }), 'throws RangeError', 'mode'],
@@ -159,6 +162,12 @@ test('bad jobs and inputs', {}, async (page) => {
       [() => pool.run('echo', new WeakSet()), 'rejects ERR_DATA', 'WeakSet cannot travel'],
       [() => pool.run('sha256', new Broken(['xx'])), 'rejects ERR_DATA', 'gone'],
       [() => pool.tryRun('echo', 1n), 'refused ERR_DATA', 'a bigint cannot travel'],
+      [() => pool.run('echo', { file: new Blob(['text']) }), 'rejects ERR_DATA', 'Blob cannot travel (it is at "file"): bytes travel only by themselves'],
+      [() => pool.run('echo', [[new Uint8Array(2)]]), 'rejects ERR_DATA', 'Uint8Array cannot travel (it is at 0)'],
+      [() => pool.run('echo', { seen: { ids: new Set([1]) } }), 'rejects ERR_DATA', 'Set cannot travel (it is at "ids")'],
+      [() => pool.run('echo', { done() {} }), 'rejects ERR_DATA', 'a function cannot travel (it is at "done")'],
+      [() => pool.run('echo', new FormData()), 'rejects ERR_DATA', 'FormData cannot travel'],
+      [() => pool.run('echo', new Error('lost')), 'rejects ERR_DATA', 'Error cannot travel'],
 
       [() => pool.run('simulate', 'text'), 'rejects ERR_DATA', 'simulate'],
       [() => pool.run('simulate'), 'rejects ERR_DATA', 'simulate'],
@@ -173,6 +182,7 @@ test('bad jobs and inputs', {}, async (page) => {
       [() => pool.run('mandelbrot', { ...tile, width: 0 }), 'rejects ERR_DATA', 'width'],
 
       [() => pool.run('func', 1), 'rejects ERR_DATA', 'the result'],
+      [() => pool.run('nested', 1), 'rejects ERR_DATA', 'Map cannot travel (it is at "map")'],
       [() => pool.run('big', 1), 'rejects ERR_DATA', 'a bigint cannot travel'],
       [() => pool.run('cycle', 1), 'rejects ERR_DATA', '(cycle)'],
       [() => pool.run('hostile', 1), 'rejects ERR_DATA', 'hostile'],
@@ -186,13 +196,18 @@ test('bad jobs and inputs', {}, async (page) => {
   });
 });
 
-const files = { expectProblems: /404|broken at import|Unexpected|SyntaxError|MIME|missing|disallowed|error loading|export/i };
+const files = { expectProblems: /404|broken at import|Unexpected|SyntaxError|MIME|missing|disallowed|error loading|export|import/i };
 
 test('bad files', files, async (page) => {
   await check(page, () => {
     const bring = (path) => () => Pool.create({ workers: 1, jobs: [path], startupTimeout: 5000 });
     const workers = [
       [() => Pool.create({ createWorker: () => { throw new Error('not today'); } }), 'rejects ERR_WORKER_LOAD', 'not today'],
+      [() => {
+        const worker = moduleWorker('/own-worker.js')();
+        return Pool.create({ workers: 2, createWorker: () => worker });
+      }, 'rejects ERR_WORKER_LOAD', 'a new Worker at each call'],
+      [() => Pool.create({ createWorker: () => new Worker('/own-worker.js') }), 'rejects ERR_WORKER_LOAD', "{ type: 'module' }"],
       [() => Pool.create({ createWorker: () => undefined }), 'rejects ERR_WORKER_LOAD', 'createWorker must return a Worker, not undefined'],
       [() => Pool.create({ createWorker: moduleWorker('/own-worker.js'), jobs: ['/same-jobs.js'] }), 'rejects ERR_WORKER_LOAD', '"upper"'],
     ];
@@ -210,6 +225,7 @@ test('bad files', files, async (page) => {
       [bring('/syntax-error-worker.js'), 'rejects ERR_WORKER_LOAD', '/syntax-error-worker.js'],
       [bring('/missing-export.js'), 'rejects ERR_WORKER_LOAD', '/missing-export.js'],
       [bring('/index.html'), 'rejects ERR_WORKER_LOAD', '/index.html'],
+      [bring('/default-jobs.js'), 'rejects ERR_WORKER_LOAD', '/default-jobs.js: there is no function to be a job'],
       [bring('/shadow-jobs.js'), 'rejects TypeError', '"echo"'],
       ...(mode === 'inline' ? inline : workers),
     ];

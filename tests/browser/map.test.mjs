@@ -16,10 +16,11 @@ test('results come in the order of the inputs, whenever they end', {}, async (pa
     for await (const value of pool.map(job, [slow, ...Array(6).fill(takes(1)[1])])) kinds.push(value ?? 'none');
     const empty = [];
     for await (const value of pool.map('echo', [])) empty.push(value);
+    for await (const value of pool.map('echo', 'äb')) kinds.push(value);
     return { values, kinds, empty, sums: law(pool.stats()), waiting: pool.stats().waiting };
   });
   assert.deepEqual(result.values, Array.from({ length: 300 }, (_, i) => i));
-  assert.deepEqual([result.kinds.length, result.empty, result.waiting], [7, [], 0]);
+  assert.deepEqual([result.kinds.length, result.kinds.slice(7), result.empty, result.waiting], [9, ['ä', 'b'], [], 0]);
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });
 

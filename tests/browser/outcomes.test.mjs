@@ -109,6 +109,30 @@ test('a running job is cancelled at once, and its worker is free soon after', {}
   assert.deepEqual([result.stats.cancelled, result.stats.completed, result.stats.running], [1, 1, 0]);
 });
 
+test('many jobs with one signal cost it one listener', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const user = new AbortController();
+    const { signal } = user;
+    let listeners = 0;
+    let most = 0;
+    for (const [name, change] of [['addEventListener', 1], ['removeEventListener', -1]]) {
+      signal[name] = (...args) => {
+        listeners += change;
+        most = Math.max(most, listeners);
+        AbortSignal.prototype[name].apply(signal, args);
+      };
+    }
+    const values = await within(Promise.all(Array.from({ length: 50 }, (_, i) => pool.run('echo', i, { signal }))));
+    const between = listeners;
+    const jobs = Array.from({ length: 50 }, () => pool.run(...long, { signal }));
+    user.abort('enough');
+    const thrown = (await Promise.all(jobs.map((job) => outcome(job)))).map(({ error }) => error.thrown);
+    return { values: values.length, most, between, after: listeners, thrown: [...new Set(thrown)], count: thrown.length };
+  });
+  assert.deepEqual(result, { values: 50, most: 1, between: 0, after: 0, thrown: ['enough'], count: 50 });
+});
+
 test('an abort signal rejects with its own reason: before, while queued, while running', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1 });

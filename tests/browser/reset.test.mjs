@@ -177,14 +177,22 @@ test('time-outs and cancels go on across a reset', { ...trap, ...WORKERS }, asyn
 test('a runaway past killAfter is killed, and the rest carries on', WORKERS, async (page, { mode }) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 2, killAfter: 300 });
+    let workers = 2;
+    pool.addEventListener('workerstart', () => workers++);
+    pool.addEventListener('workerexit', () => workers--);
     const runaway = pool.run('simulate', { duration: 0, outcome: 'runaway' });
     await until(() => runaway.state === 'running');
     const queued = Array.from({ length: 20 }, (_, i) => pool.run('echo', i));
     const quick = await within(Promise.all(queued)); // the other worker goes on
     const outcomeOfRunaway = await outcome(runaway);
     const after = await within(Promise.all(Array.from({ length: 20 }, (_, i) => pool.run('echo', i))));
-    return { quick, runaway: outcomeOfRunaway, after, stats: pool.stats(), sums: law(pool.stats()) };
+    await until(() => pool.stats().workers.every(({ state }) => state === 'idle'), 'all have started again');
+    const there = workers;
+    const [stats, sums] = [pool.stats(), law(pool.stats())];
+    await within(pool.close());
+    return { quick, runaway: outcomeOfRunaway, after, there, left: workers, stats, sums };
   });
+  assert.deepEqual([result.there, result.left], [2, 0], 'events tell of each worker that comes and goes');
   assert.equal(result.runaway.error.code, 'ERR_KILLED');
   assert.equal(result.quick.length, 20);
   assert.deepEqual(result.after, Array.from({ length: 20 }, (_, i) => i));

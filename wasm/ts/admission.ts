@@ -21,6 +21,12 @@ export interface Refusing {
   error: unknown;
 }
 
+/** The open jobs that a signal aborts, and its listener. */
+interface Heeded {
+  tasks: Set<Task>;
+  abort: () => void;
+}
+
 /** What `note_refused` takes. */
 export const Noted = { TIMEOUT: 0, ABORT: 1, INPUT: 2 } as const;
 
@@ -38,6 +44,8 @@ export class Admission {
   readonly #loads = new Map<Task, Load>();
   /** Of those pending, how many come from before a reset: all others let them pass. */
   #carrying = 0;
+  /** The signals of open jobs. */
+  readonly #heeded = new Map<AbortSignal, Heeded>();
   #pumping = false;
   #pumpTimer: ReturnType<typeof setTimeout> | undefined;
   /** The shortest limit of a job without options. */
@@ -199,15 +207,27 @@ export class Admission {
       timeout, queueTimeout, totalTimeout, wait, submitTimeout: Infinity, bounded: false,
     };
     const extra: Extra = {
-      settings, kind, data, since: now(), onAbort: undefined, timer: undefined, loaded: undefined, adopted: undefined,
+      settings, kind, data, since: now(), timer: undefined, loaded: undefined, adopted: undefined,
       attempts: 0, notBefore: 0,
     };
     task.extra = extra;
     const { signal } = settings;
-    if (signal !== undefined) {
-      extra.onAbort = () => void this.#engine.settlement.cancel(task, signal.reason, signal);
-      signal.addEventListener('abort', extra.onAbort, { once: true });
+    if (signal !== undefined) this.#heed(signal).tasks.add(task);
+  }
+
+  /** Many jobs may have one signal, which warns of many listeners: it gets one. */
+  #heed(signal: AbortSignal): Heeded {
+    let heeded = this.#heeded.get(signal);
+    if (heeded === undefined) {
+      const tasks = new Set<Task>();
+      const abort = () => {
+        for (const task of [...tasks]) this.#engine.settlement.cancel(task, signal.reason, signal);
+      };
+      heeded = { tasks, abort };
+      this.#heeded.set(signal, heeded);
+      signal.addEventListener('abort', abort);
     }
+    return heeded;
   }
 
   dropExtra(task: Task): void {
@@ -215,7 +235,12 @@ export class Admission {
     if (extra === undefined) return;
     task.extra = undefined;
     clearTimeout(extra.timer);
-    if (extra.onAbort !== undefined) extra.settings.signal!.removeEventListener('abort', extra.onAbort);
+    const { signal } = extra.settings;
+    const heeded = signal && this.#heeded.get(signal);
+    if (heeded?.tasks.delete(task) && heeded.tasks.size === 0) {
+      this.#heeded.delete(signal!);
+      signal!.removeEventListener('abort', heeded.abort);
+    }
     if (extra.loaded !== undefined && extra.loaded.length > 0) {
       this.#engine.instance.free(extra.loaded.address, extra.loaded.length);
     }

@@ -146,7 +146,7 @@ export class Engine {
   dispose(): void {
     this.watchdog.stop();
     this.admission.stop();
-    const spoilt = this.executor.terminate();
+    const spoilt = this.executor.terminate('the pool was closed');
     this.instance.engines.delete(this);
     for (const stream of this.streams) stream.end();
     this.streams.clear();
@@ -169,7 +169,7 @@ export class Engine {
       : new PoolError('ERR_WORKER_LOAD', `the pool's workers could not be started: ${String(error)}`, { cause: error });
     this.staff.end(this.closed);
     this.settlement.endAll(() => this.closed!);
-    this.executor.terminate();
+    this.executor.terminate(this.closed.message);
   }
 
   /** Goes on in the new memory. */

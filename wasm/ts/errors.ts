@@ -92,26 +92,33 @@ export interface ErrorData {
   retryable?: boolean;
   location?: string;
   data?: Record<string, unknown>;
+  cause?: ErrorData;
 }
 
 const KNOWN: Record<string, new (message?: string) => Error> = {
   EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError,
 };
 
+/** How long a chain of causes may be. */
+const CAUSES = 8;
+
 /** Describes what was thrown. */
-export function describeError(thrown: unknown): ErrorData {
-  if (!(thrown instanceof Error)) {
-    return { name: 'Error', message: typeof thrown === 'string' ? thrown : `threw ${show(thrown)}` };
-  }
-  const description: ErrorData = { name: String(thrown.name), message: String(thrown.message) };
-  if (typeof thrown.stack === 'string') description.stack = thrown.stack;
+export function describeError(thrown: unknown, causes = CAUSES): ErrorData {
+  const { message } = (thrown ?? {}) as Error;
+  const description: ErrorData = thrown instanceof Error
+    ? { name: String(thrown.name), message: String(message) }
+    : { name: 'Error', message: typeof thrown === 'string' ? thrown : typeof message === 'string' ? message : `threw ${show(thrown)}` };
+  if (typeof thrown !== 'object' || thrown === null) return description;
+  const { stack, cause } = thrown as Error;
+  if (typeof stack === 'string') description.stack = stack;
+  if (cause !== undefined && causes > 0) description.cause = describeError(cause, causes - 1);
   const data: Record<string, unknown> = {};
   for (const [key, value] of Object.entries(thrown)) {
     if (key === 'code' && (typeof value === 'string' || typeof value === 'number')) {
       description.code = value;
     } else if (key === 'retryable' && typeof value === 'boolean') {
       description.retryable = value;
-    } else if (key !== 'name' && key !== 'message' && key !== 'stack' && travels(value)) {
+    } else if (key !== 'name' && key !== 'message' && key !== 'stack' && key !== 'cause' && travels(value)) {
       data[key] = value;
     }
   }
@@ -138,6 +145,7 @@ export function reviveError(description: ErrorData): Error {
     set('name', description.name, false);
   }
   if (description.stack !== undefined) set('stack', description.stack, false);
+  if (description.cause !== undefined) set('cause', reviveError(description.cause), false);
   for (const [key, value] of Object.entries(description.data ?? {})) set(key, value, true);
   for (const key of ['code', 'retryable', 'location'] as const) {
     if (description[key] !== undefined) set(key, description[key], true);

@@ -36,6 +36,6 @@ export interface Executor {
   readonly size: number;
   /** Resolves when the workers of the stopped pool have left, or are terminated. */
   leave(): Promise<void>;
-  /** Ends everything at once. True when that may have spoilt the page's memory. */
-  terminate(): boolean;
+  /** Ends everything at once; tells of the workers that still were there. True when that may have spoilt the page's memory. */
+  terminate(reason: string): boolean;
 }

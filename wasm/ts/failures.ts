@@ -60,15 +60,17 @@ export function failure(task: Task, outcome: number, table: Table, token: number
   const who = `job ${task.id} (${task.name})`;
   const details: ErrorDetails = { jobId: task.id };
   if (task.attempt > 0) details.attempt = task.attempt;
+  const timedOut = (what: string, phase: 'queue' | 'run' | 'total', limit: number) =>
+    new PoolError('ERR_TIMEOUT', `${who} ${what}: over ${format(table.f64[(record >> 1) + limit]! / 1000)}`, { ...details, phase });
   switch (outcome) {
     case Outcome.CIRCUIT_OPEN:
       return circuitOpen(task, table.f64[(record >> 1) + R.RETRY_AFTER]! / 1000, details);
     case Outcome.TIMED_OUT_QUEUE:
-      return new PoolError('ERR_TIMEOUT', `${who} waited too long in the queue`, { ...details, phase: 'queue' });
+      return timedOut('waited too long in the queue', 'queue', R.QUEUE_TIMEOUT);
     case Outcome.TIMED_OUT_RUN:
-      return new PoolError('ERR_TIMEOUT', `${who} ran too long`, { ...details, phase: 'run' });
+      return timedOut('ran too long', 'run', R.RUN_TIMEOUT);
     case Outcome.TIMED_OUT_TOTAL:
-      return new PoolError('ERR_TIMEOUT', `${who} took too long`, { ...details, phase: 'total' });
+      return timedOut('took too long', 'total', R.TOTAL_TIMEOUT);
     case Outcome.CANCELLED:
       return new PoolError('ERR_CANCELLED', `${who} was cancelled`, details);
   }

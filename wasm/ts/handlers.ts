@@ -32,9 +32,15 @@ function short(url: string): string {
  * export more than jobs, and what bundlers make of one can no longer be told from an object.
  */
 function add(handlers: Map<string, Handler>, from: object, where: string): void {
-  for (const [name, handler] of Object.entries(from)) {
-    if (typeof handler !== 'function' || name === 'default') continue;
+  const members = Object.entries(from);
+  const jobs = members.filter(([name, member]) => name !== 'default' && typeof member === 'function' && !isClass(member));
+  if (members.length > 0 && jobs.length === 0) throw new TypeError(`${where}: there is no function to be a job (\`default\` is none)`);
+  for (const [name, handler] of jobs) {
     if (handlers.has(name)) throw new TypeError(`${where}: there are two handlers ${JSON.stringify(name)}`);
     handlers.set(name, handler as Handler);
   }
+}
+
+function isClass(member: Function): boolean {
+  return /^class\b/.test(Function.prototype.toString.call(member));
 }

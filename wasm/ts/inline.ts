@@ -108,13 +108,14 @@ export class Inline implements Executor {
   }
 
   leave(): Promise<void> {
-    this.#engine.emit('workerexit', () => ({ worker: 0, reason: 'the pool was closed' }));
     if (this.#token < 0 || this.#over) return Promise.resolve();
     return new Promise((resolve) => (this.#left = resolve));
   }
 
-  terminate(): boolean {
+  terminate(reason: string): boolean {
     this.#over = true;
+    if (this.#performer !== undefined) this.#engine.emit('workerexit', () => ({ worker: 0, reason }));
+    this.#performer = undefined;
     // A handler that waits for something goes on, but nobody waits for it.
     this.abandon();
     this.#dispatch.stop();

@@ -190,8 +190,11 @@ export class Isolated implements Executor {
     });
   }
 
-  terminate(): boolean {
+  terminate(reason: string): boolean {
     this.#over = true;
+    for (const [worker, { state }] of this.#seats) {
+      if (state !== 'starting') this.#engine.emit('workerexit', () => ({ worker, reason }));
+    }
     this.#dispatch.stop();
     this.#crew.terminate();
     this.#seats.clear();

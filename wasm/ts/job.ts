@@ -45,7 +45,6 @@ export interface Extra {
   data: Encoded;
   /** When `run` was called, in µs on the page's clock. */
   since: number;
-  onAbort: (() => void) | undefined;
   timer: ReturnType<typeof setTimeout> | undefined;
   /** The input's bytes in memory, if already there: address and length. */
   loaded: { address: number; length: number } | undefined;

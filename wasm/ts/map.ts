@@ -30,7 +30,7 @@ export async function* map(
   { ordered, concurrency, chunkSize, signal }: MapSettings,
 ): AsyncGenerator<unknown, void, undefined> {
   if (signal?.aborted) throw signal.reason;
-  const source = Symbol.asyncIterator in inputs ? inputs[Symbol.asyncIterator]() : inputs[Symbol.iterator]();
+  const source = (inputs as AsyncIterable<unknown>)[Symbol.asyncIterator]?.() ?? (inputs as Iterable<unknown>)[Symbol.iterator]();
   const jobs = new Set<Job<unknown>>();
   /** Ordered: one for each input that was read. Else: those that are there. */
   const places: Place[] = [];

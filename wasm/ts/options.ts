@@ -213,6 +213,7 @@ function inMode(range: Range, { mode, concurrency, capacity }: Pick<PoolSettings
 
 /** Without `waits`, the job never waits for room. */
 export function jobSettings(options: RunOptions, pool: Settings, waits: boolean): JobSettings {
+  if (typeof options !== 'object') throw wrongType('options', 'an object (a job takes one input, before them)', options);
   const given: Checked<typeof RUN> = (waits ? RUN_OPTIONS : TRY_OPTIONS)(options, 'options');
   return settled(given, pool, waits && (given.whenFull === undefined ? pool.wait : given.whenFull === 'wait'));
 }
@@ -312,12 +313,11 @@ function adaptiveNumbers(given: GivenPool['adaptive']): [number, number, number]
 
 /** The rate limit as `pool_create` takes it. */
 export function rateNumbers(given: unknown, name = 'rateLimit'): [number, number, number] {
-  if (given === undefined) return NO_RATE;
   const { limit = missing(`${name}.limit`), interval = missing(`${name}.interval`), burst = limit } = RATE_OPTIONS(given, name);
   if (limit / interval > MAX_RATE) throw new RangeError(`${name}: at most 10 million a second`);
   return [limit, interval * 1000, burst];
 }
-const NO_RATE: [number, number, number] = [-1, 0, 0];
+export const NO_RATE: [number, number, number] = [-1, 0, 0];
 
 function breakerNumbers(given: Exclude<GivenPool['breaker'], false>): number[] {
   if (given === undefined) return [0, -1, -1, 0, 0, -1, -1, 0, 0, 0, 0];

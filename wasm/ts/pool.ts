@@ -10,7 +10,7 @@ import { Job, Task } from './job.ts';
 import { chooseMode, type Mode } from './mode.ts';
 import { map } from './map.ts';
 import {
-  backlogSize, bufferSize, closeSettings, forMode, iterable, jobName, jobSettings, mapSettings, maxInFlightOf,
+  backlogSize, bufferSize, closeSettings, forMode, iterable, jobName, jobSettings, mapSettings, maxInFlightOf, NO_RATE,
   poolSettings, rateNumbers, workerRange, type JobSettings,
 } from './options.ts';
 import { makeBreaker } from './breaker.ts';
@@ -93,7 +93,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
       get burst() {
         return engine.gates.rate[2];
       },
-      set: (options) => engine.setRate(rateNumbers(options === false ? undefined : options)),
+      set: (options) => engine.setRate(options === false ? NO_RATE : rateNumbers(options)),
     };
     // `maxInFlight` can be assigned: these must not seem to be.
     for (const name of ['mode', 'reason', 'breaker', 'rateLimit']) Object.defineProperty(this, name, { writable: false });

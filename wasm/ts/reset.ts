@@ -84,7 +84,7 @@ export function evacuate(engine: Engine, reason: string, culprits: readonly Culp
   });
   admission.saveLoaded();
   admission.carry(carried.sort((a, b) => a.id - b.id));
-  executor.terminate();
+  executor.terminate(reason);
   return { carried: queued, lost, ledger: table.ledger.slice() };
 }
 

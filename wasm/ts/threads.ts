@@ -66,7 +66,8 @@ export class Threads implements Executor {
   }
 
   get isResized(): boolean {
-    const { members = [], size = 0 } = this.#crew ?? {};
+    const { members = [], running } = this.#crew ?? {};
+    const size = running?.size ?? 0;
     if (this.#resizing || this.#size !== this.#engine.staff.size || size < this.#size) return false;
     // A pool that has grown need not wait for those that its new workers replace.
     return !this.#shrinks || (size === this.#size && members.length === size);
@@ -130,7 +131,7 @@ export class Threads implements Executor {
       const entry = workers + id * workerStride;
       const job = tasks[this.#running(id)]?.id;
       // A worker that starts may have the number of one that has left.
-      const state = crew!.isRunning(id) ? ACTIVITIES[Atomics.load(i32, entry + WorkerEntry.ACTIVITY)]! : 'starting';
+      const state = crew!.running.has(id) ? ACTIVITIES[Atomics.load(i32, entry + WorkerEntry.ACTIVITY)]! : 'starting';
       const jobsDone = Atomics.load(i32, entry + WorkerEntry.DONE) >>> 0;
       return job === undefined ? { id, state, jobsDone } : { id, state, job, jobsDone };
     });
@@ -145,7 +146,7 @@ export class Threads implements Executor {
   }
 
   get size(): number {
-    return this.#crew?.size ?? 0;
+    return this.#crew?.running.size ?? 0;
   }
 
   leave(): Promise<void> {
@@ -153,8 +154,9 @@ export class Threads implements Executor {
     return this.#crew?.leave() ?? Promise.resolve();
   }
 
-  terminate(): boolean {
+  terminate(reason: string): boolean {
     this.#over = true;
+    for (const worker of this.#crew?.running ?? []) this.#engine.emit('workerexit', () => ({ worker, reason }));
     this.#completions.stop();
     // A worker that is cut off may hold a lock of this memory.
     return (this.#crew?.terminate() ?? 0) > 0;
@@ -235,14 +237,13 @@ export class Threads implements Executor {
     const { staff, emit } = this.#engine;
     emit('workerexit', () => ({ worker, reason: this.#over ? 'the pool was closed' : 'the pool became smaller' }));
     if (this.#over) return;
-    if (this.#crew!.size < this.#size) this.#crashed(worker, 'it left the pool unasked');
+    if (this.#crew!.running.size < this.#size) this.#crashed(worker, 'it left the pool unasked');
     else if (this.#size === staff.size) staff.look();
     else this.resize();
   }
 
   #crashed(worker: number, message: string): void {
     const engine = this.#engine;
-    engine.emit('workerexit', () => ({ worker, reason: message }));
     const token = this.#running(worker);
     const culprits: Culprit[] = token < 0 ? [] : [{ engine, token, verdict: 'ERR_PANIC' }];
     engine.instance.reset(`worker ${worker} trapped: ${message}`, culprits);

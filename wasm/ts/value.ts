@@ -184,23 +184,47 @@ function attached(bytes: Uint8Array): Uint8Array {
 }
 
 function json(value: object): string {
-  // Each of these would travel as {} or worse, and the loss would show far away.
-  const name = ArrayBuffer.isView(value) ? tag(value) : brand(value);
-  if (ArrayBuffer.isView(value) || name === 'SharedArrayBuffer') {
-    throw new DataError(`${name} cannot travel: give its bytes as a Uint8Array`);
-  }
-  if (name === 'Promise') throw new DataError('a Promise cannot travel: await it first');
-  if (name === 'Map' || name === 'Set' || name === 'WeakMap' || name === 'WeakSet') {
-    throw new DataError(`${name} cannot travel: make it an array or an object`);
-  }
   let text: string | undefined;
   try {
+    refuse(value);
     text = JSON.stringify(value);
+    // It has an end, then. Not by recursion: it may be nested as deeply as JSON can.
+    const open = [value];
+    const look = (inner: unknown, key: unknown) => {
+      const type = typeof inner;
+      if (type === 'object' ? inner === null : type !== 'function' && type !== 'symbol') return;
+      refuse(inner, key);
+      open.push(inner as object);
+    };
+    for (let outer; (outer = open.pop()) !== undefined; ) {
+      if (Array.isArray(outer)) outer.forEach(look);
+      else if (!hasToJSON(outer)) for (const key in outer) look((outer as Record<string, unknown>)[key], key);
+    }
   } catch (error) {
+    if (error instanceof DataError) throw error;
     throw new DataError(`it cannot be written as JSON: ${reason(error)}`, { cause: error });
   }
   if (text === undefined) throw new DataError('it cannot be written as JSON: toJSON returned nothing');
   return text;
+}
+
+/** Throws for what JSON would turn into `{}`, worse or nothing: that would show far away. */
+function refuse(value: unknown, key?: unknown): void {
+  const where = () => (key === undefined ? '' : ` (it is at ${show(key)})`);
+  if (typeof value !== 'object') throw new DataError(`a ${typeof value} cannot travel${where()}`);
+  if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype || hasToJSON(value!)) return;
+  const view = ArrayBuffer.isView(value);
+  const name = view ? tag(value) : brand(value!);
+  // What it has of its own would travel.
+  if (!view && name !== 'Error' && (Object.keys(value!).length > 0 || /^(Object|Number|String|Boolean)$/.test(name))) return;
+  const hint = view || /Buffer$|^Blob$|^File$/.test(name)
+    ? key === undefined ? 'give its bytes as a Uint8Array' : 'bytes travel only by themselves'
+    : name === 'Promise' ? 'await it first' : 'make it an array or an object';
+  throw new DataError(`${name} cannot travel${where()}: ${hint}`);
+}
+
+function hasToJSON(value: object): boolean {
+  return typeof (value as { toJSON?: unknown }).toJSON === 'function';
 }
 
 function reason(error: unknown): string {

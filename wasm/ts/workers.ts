@@ -90,18 +90,14 @@ export class Crew {
     this.#workers[id]?.postMessage(message, transfer);
   }
 
-  /** How many run. */
-  get size(): number {
-    return this.#running.size;
+  /** Those that run. */
+  get running(): ReadonlySet<number> {
+    return this.#running;
   }
 
   /** Those that run or start. */
   get members(): number[] {
     return [...new Set([...this.#running, ...this.#starting.keys()])].sort((a, b) => a - b);
-  }
-
-  isRunning(id: number): boolean {
-    return this.#running.has(id);
   }
 
   /** Resolves when all have left the pool, which was stopped. */
@@ -135,6 +131,7 @@ export class Crew {
         startupTimeout,
       );
       const worker = makeWorker(this.#settings);
+      if (this.#workers.includes(worker)) throw loadError('createWorker must return a new Worker at each call');
       this.#workers[id] = worker;
       adapt(worker);
       const fail = (message: string, cause?: unknown) => {
@@ -182,7 +179,8 @@ export class Crew {
       };
       worker.onerror = (event) => {
         event.preventDefault();
-        const text = event.message ? event.message : 'its file could not be loaded (not found, or refused by the content security policy?)';
+        const hint = /import (statement|declaration)/.test(event.message) ? " (make it with { type: 'module' })" : '';
+        const text = event.message ? event.message + hint : 'its file could not be loaded (not found, or refused by the content security policy?)';
         if (this.#running.has(id)) this.#listener.crashed(id, text, undefined);
         else fail(text, event.error);
       };

@@ -55,6 +55,13 @@ export const jobs = {
   later: () => Promise.resolve(1),
   laterFails: () => Promise.reject(new Error('lost')),
   func: () => () => 1,
+  nested: () => ({ map: new Map() }),
+  failsDeeply() {
+    throw new Error('outer', { cause: new RangeError('inner') });
+  },
+  throwsObject() {
+    throw { code: 'E_OBJECT', retryable: true, limit: 5 };
+  },
   blob: () => new Blob(['text']),
   hostile: () => ({ toJSON() { throw new Error('hostile'); } }),
   big: () => 1n,

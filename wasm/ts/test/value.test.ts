@@ -25,6 +25,23 @@ test('the values of a chunk come back as an array, each as it went', () => {
   assert.throws(() => encode(new Chunk([new Blob(['text'])])), DataError);
 });
 
+test('what JSON has a word for travels, however deep', () => {
+  class Point {
+    x = 1;
+    #y = 2;
+    get sum() {
+      return this.x + this.#y;
+    }
+  }
+  const sent = { point: new Point(), when: new Date(0), url: new URL('http://a/'), bare: Object.create(null), none: undefined, boxed: Object('text'), nan: NaN };
+  assert.deepEqual(travel(sent), { point: { x: 1 }, when: '1970-01-01T00:00:00.000Z', url: 'http://a/', bare: {}, boxed: 'text', nan: null });
+  class Empty {}
+  assert.deepEqual(travel([new Empty(), { toJSON: () => new Map() }]), [{}, {}]);
+  let deep: unknown = 1;
+  for (let i = 0; i < 1_000; i++) deep = [deep];
+  assert.deepEqual(JSON.stringify(travel(deep)), JSON.stringify(deep));
+});
+
 test('what cannot travel is refused', () => {
   const cyclic: { self?: unknown } = {};
   cyclic.self = cyclic;
@@ -35,9 +52,13 @@ test('what cannot travel is refused', () => {
     new Set(), new Float64Array(1), new DataView(new ArrayBuffer(1)), new SharedArrayBuffer(1),
     { toJSON() { throw new Error('hostile'); } },
     { toJSON: () => undefined },
+    { a: new Uint8Array(1) }, [[new ArrayBuffer(1)]], { a: { b: new Float64Array(1) } }, { a: new Set([1]) }, [new Map()], { a: new Blob([]) },
+    { f: () => {} }, [Symbol('s')], { a: /x/ }, /x/, new Error('lost'), { a: Object.assign(new Error('lost'), { code: 1 }) }, [Promise.resolve(1)],
+    new Headers(), new Response(), new ReadableStream(), new FormData(),
     { toJSON() { throw { get message() { throw new Error('hostile'); } }; } },
   ];
   for (const value of values) assert.throws(() => encode(value), DataError);
+  assert.throws(() => encode({ list: [{ file: new Blob([]) }] }), /^Error: Blob cannot travel \(it is at "file"\): bytes travel only by themselves$/);
 });
 
 test('an error keeps its name, message, code, stack and own fields', () => {
@@ -49,4 +70,12 @@ test('an error keeps its name, message, code, stack and own fields', () => {
   assert.deepEqual(revived.detail, { at: 3 });
   assert.equal(revived.stack, error.stack);
   assert.equal(reviveError(describeError('plain')).message, 'plain');
+  assert.deepEqual(describeError({ code: 'MINE', a: 1, retryable: true }), {
+    name: 'Error', message: 'threw an object (Object)', code: 'MINE', retryable: true, data: { a: 1 },
+  });
+  const outer = reviveError(describeError(new Error('outer', { cause: new TypeError('inner', { cause: 'text' }) })));
+  assert.ok(outer.cause instanceof TypeError && (outer.cause.cause as Error).message === 'text');
+  const loop = new Error('loop');
+  loop.cause = loop;
+  assert.equal(describeError(loop).cause?.cause?.message, 'loop');
 });
