@@ -174,12 +174,40 @@ test('stats() has every counter and gauge, report() says them in words', {}, asy
   for (const word of ['completed', 'failed', 'closed', '7']) assert.match(report, new RegExp(word, 'i'));
 });
 
+test('a second call of close hurries the first: by a stricter mode, by an earlier deadline', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const reports = [];
+    for (const options of [{ mode: 'abort' }, { mode: 'cancel-queued', deadline: 200 }, { deadline: 200 }, { mode: 'drain' }]) {
+      const pool = await Pool.create({ workers: 1 });
+      // The last one is let drain.
+      const running = outcome(pool.run(...(options.mode === 'drain' ? takes(100) : long)));
+      const queued = outcome(pool.run('echo', 1));
+      await until(() => pool.stats().running === 1);
+      const first = pool.close();
+      const same = first === pool.close(options);
+      const report = await within(first, 10_000, 'close');
+      const again = await within(pool.close({ mode: 'abort', deadline: 0 }));
+      const codes = [await running, await queued].map(({ ok, error }) => (ok ? 'ok' : error.code));
+      reports.push({ same: same && again === report, codes, mode: report.mode, aborted: report.aborted, sums: law(pool.stats()) });
+    }
+    return reports;
+  });
+  const closed = 'ERR_POOL_CLOSED';
+  assert.deepEqual(result.map(({ same, codes, mode, aborted }) => [same, codes, mode, aborted]), [
+    [true, [closed, closed], 'abort', 2],
+    [true, [closed, closed], 'cancel-queued', 2],
+    [true, [closed, closed], 'drain', 2],
+    [true, ['ok', 'ok'], 'drain', 0],
+  ]);
+  for (const { sums } of result) for (const [name, [left, right]] of Object.entries(sums)) assert.equal(left, right, name);
+});
+
 test('close drains by default: what was accepted runs, what comes later is refused', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1 });
     const jobs = [1, 2, 3].map((n) => pool.run('simulate', { duration: 5 }).then(() => n));
     const closing = pool.close();
-    const second = pool.close({ mode: 'abort' });
+    const second = pool.close();
     const late = [await outcome(pool.run('echo', 1)), pool.tryRun('echo', 1)];
     const values = await within(Promise.all(jobs));
     const report = await within(closing);

@@ -1,7 +1,7 @@
 /// <reference lib="esnext.disposable" preserve="true" />
 // Pool: what callers hold.
 
-import { close } from './closing.ts';
+import { Closing } from './closing.ts';
 import type { Refusing } from './admission.ts';
 import { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
@@ -48,7 +48,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   readonly rateLimit: RateLimit;
   readonly #engine: Engine;
   readonly #heard = new Set<string>();
-  #closing: Promise<CloseReport> | undefined;
+  #closing: Closing | undefined;
   /** The metrics at the end of a closed pool. */
   #last: PoolStats | undefined;
   #refusedBefore = 0;
@@ -233,20 +233,18 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
 
   /**
    * Closes the pool: nothing is accepted any more, its jobs end as `mode` says, its workers leave. Resolves with what came
-   * of it, at the latest after `deadline`, and does not reject. A second call returns the first one's promise.
+   * of it, at the latest after `deadline`, and does not reject. A second call returns the first one's promise; if it asks for
+   * a stricter mode or an earlier end, that holds from then on.
    */
   close(options?: CloseOptions): Promise<CloseReport> {
-    if (this.#closing !== undefined) return this.#closing;
     const settings = closeSettings(options);
     const last = (workers: WorkerStats[]) => {
       this.#last = { ...this.#collect(), workers: workers.map(({ id, jobsDone }) => ({ id, state: 'left', jobsDone })) };
       this.#refusedBefore = this.#engine.corrections.refusedClosed;
     };
-    this.#closing = close(this.#engine, settings, last).then((report) => {
-      this.#engine.emit('close', () => report);
-      return report;
-    });
-    return this.#closing;
+    if (this.#closing === undefined) this.#closing = new Closing(this.#engine, settings, last);
+    else this.#closing.hurry(settings);
+    return this.#closing.report;
   }
 
   /** Closes the pool as `close()` does: `await using pool = await Pool.create()`. */

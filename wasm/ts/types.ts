@@ -386,7 +386,7 @@ export interface CloseReport {
   readonly finished: number;
   /** Jobs that were cut off with `ERR_POOL_CLOSED`. */
   readonly aborted: number;
-  /** Workers that had to be terminated while busy. */
+  /** Workers that had to be terminated, since some handler did not return; with threads none of them leaves before. */
   readonly terminated: number;
   /** How long closing took, in ms. */
   readonly duration: number;
