@@ -4,7 +4,7 @@
  * What went wrong, for programs. (r): `retryable` is true.
  *
  * - `ERR_JOB_FAILED`: the handler threw or returned an error, which is the `cause`; `retryable` if that says so.
- * - `ERR_PANIC`: a built-in job panicked or trapped.
+ * - `ERR_PANIC`: a built-in job panicked or trapped, or a job ended its worker.
  * - `ERR_TIMEOUT`: a time-out passed; `phase` says which.
  * - `ERR_CANCELLED`: `job.cancel()`.
  * - `ERR_CIRCUIT_OPEN` (r): the breaker is open; `retryAfter`, unless it is open until somebody resets it.

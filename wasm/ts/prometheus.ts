@@ -67,8 +67,8 @@ export function expose(stats: PoolStats): string {
     ]);
   };
   times('wait', 'Of every attempt, from when it could begin to its start.', stats.wait);
-  times('run', 'Of every attempt, from its start to its end.', stats.run);
-  times('total', 'Of every job that ran, from its acceptance to its end.', stats.total);
+  times('run', 'Of every attempt whose job was not cancelled, from its start to its end.', stats.run);
+  times('total', 'Of every job that ran and was not cancelled, from its acceptance to its end.', stats.total);
   const states = (now: BreakerState, job = '') => BREAKER_STATES.map(
     (state): Sample => [`${job}state="${state}"`, state === now ? 1 : 0],
   );

@@ -555,9 +555,9 @@ export interface PoolStats {
   readonly bufferBytes: number;
   /** Of every attempt, from when it could begin to its start. */
   readonly wait: TimeStats;
-  /** Of every attempt, from its start to its end or its deadline. */
+  /** Of every attempt, from its start to its end or its deadline; those of jobs that were cancelled are left out. */
   readonly run: TimeStats;
-  /** Of every job that ran, from its acceptance to its end. */
+  /** Of every job that ran and was not cancelled, from its acceptance to its end. */
   readonly total: TimeStats;
   /** The circuit breaker; `'disabled'` and 0 in a pool without one, or with one for each job. */
   readonly breaker: {
