@@ -179,8 +179,9 @@ export class Crew {
       };
       worker.onerror = (event) => {
         event.preventDefault();
-        const hint = /import (statement|declaration)/.test(event.message) ? " (make it with { type: 'module' })" : '';
-        const text = event.message ? event.message + hint : 'its file could not be loaded (not found, or refused by the content security policy?)';
+        let text = event.message || 'its file could not be loaded (not found, or refused by the content security policy?)';
+        // Firefox has no word for what Chrome says of a module that is run as a script.
+        if (!event.message || /import statement/.test(text)) text += "; is it made with { type: 'module' }?";
         if (this.#running.has(id)) this.#listener.crashed(id, text, undefined);
         else fail(text, event.error);
       };
