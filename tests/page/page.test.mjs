@@ -93,6 +93,23 @@ pageTest('the page brings a strict policy of its own', async (page) => {
   assert.doesNotMatch(policy, /'unsafe-eval'|'unsafe-inline'/);
 });
 
+/** Presses an example, waits for it to end and gives what the status line says then. */
+async function example(page, name) {
+  const pressed = page.locator(`#preset-${name}`);
+  await pressed.click();
+  await page.locator(`#preset-${name}:disabled`).waitFor();
+  await page.locator(`#preset-${name}:enabled`).waitFor({ timeout: 50_000 });
+  return textOf(page, 'status');
+}
+
+/** Waits until the element is on screen, below the status line: all of it, or the top of one that is taller. */
+const inView = (page, id) =>
+  page.waitForFunction((id) => {
+    const { top, bottom } = document.getElementById(id).getBoundingClientRect();
+    const sight = document.getElementById('status').getBoundingClientRect().bottom;
+    return top >= sight && (bottom <= innerHeight || (bottom - top > innerHeight - sight - 100 && top < sight + 100));
+  }, id, { timeout: 15_000 });
+
 pageTest('the classic preset runs to its report', async (page) => {
   await page.locator('#preset-classic').click();
   await page.locator('#report-card').waitFor({ timeout: 50_000 });
@@ -104,6 +121,8 @@ pageTest('the classic preset runs to its report', async (page) => {
   assert.equal((counts.completed ?? 0) + (counts.ERR_JOB_FAILED ?? 0) + (counts.ERR_CIRCUIT_OPEN ?? 0), 50, JSON.stringify(counts));
   assert.ok(counts.completed > 0);
   await page.locator('#closed').waitFor();
+  assert.match(await textOf(page, 'status'), new RegExp(`^Classic: how 50 jobs ended: .*${counts.completed} completed.*; the pool closed gracefully`));
+  await inView(page, 'report-card');
   await shows(page, 'gauge-workers', '5');
   await shows(page, 'counter-completed', String(counts.completed));
   await page.locator('#reopen').click();
@@ -115,6 +134,71 @@ pageTest('on a phone nothing is wider than the screen, the report included', asy
   await page.locator('#preset-classic').click();
   await page.locator('#report-card').waitFor({ timeout: 50_000 });
   assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 390);
+});
+
+pageTest('the basic example says at its end how many were refused', async (page) => {
+  const said = await example(page, 'basic');
+  const [, completed, refused] = /^Basic: how 40 jobs at once ended with a queue of 32: (\d+) completed, (\d+) ERR_QUEUE_FULL$/.exec(said) ?? assert.fail(said);
+  assert.equal(Number(completed) + Number(refused), 40);
+  await shows(page, 'counter-completed', completed);
+  assert.equal(await page.evaluate(() => document.activeElement.id), 'preset-basic', 'the focus is where it was');
+});
+
+pageTest('the priority example shows and says that the critical jobs overtake', async (page) => {
+  const said = await example(page, 'priority');
+  const waits = ['low', 'normal', 'high', 'critical'].map((priority) => Number(new RegExp(`${priority} ([\\d.]+) s`).exec(said)?.[1] ?? assert.fail(said)));
+  assert.deepEqual(waits, waits.toSorted((a, b) => b - a), said);
+  assert.equal(await textOf(page, 'pool-state'), 'open');
+  const rows = await page.locator('#results-rows [data-id]').evaluateAll((rows) => rows.map((row) => [Number(row.dataset.id), row.querySelector('.note')?.textContent]));
+  const first = rows.slice(-8);
+  assert.deepEqual(first.map(([id]) => id).sort((a, b) => a - b), [25, 26, 27, 28, 29, 30, 31, 32]);
+  assert.ok(first.every(([, note]) => note === 'critical'), JSON.stringify(first));
+});
+
+pageTest('the protection example says at its end what the breaker did', async (page) => {
+  const said = await example(page, 'protect');
+  const ends = /^Protection: the breaker opened (?:once|\d+ times) and is [a-z-]+; how 52 jobs ended: (.+)$/.exec(said)?.[1] ?? assert.fail(said);
+  assert.equal([...ends.matchAll(/\d+/g)].reduce((sum, [jobs]) => sum + Number(jobs), 0), 52, said);
+  assert.match(ends, /ERR_CIRCUIT_OPEN/);
+});
+
+for (const [device, width, height] of [['desk', 1280, 800], ['phone', 375, 800]]) {
+  pageTest(`an example closes the report and brings what is to be watched into view, on a ${device}`, async (page) => {
+    await page.setViewportSize({ width, height });
+    await page.emulateMedia({ reducedMotion: device === 'phone' ? 'reduce' : 'no-preference' });
+    await page.evaluate(() => {
+      const { scrollIntoView } = Element.prototype;
+      window.behaviors = [];
+      Element.prototype.scrollIntoView = function (options) {
+        window.behaviors.push(options.behavior);
+        scrollIntoView.call(this, options);
+      };
+    });
+    await page.locator('#print-report').click();
+    await inView(page, 'report-card');
+    for (const [name, watched] of [['basic', 'live'], ['priority', 'results'], ['protect', 'breaker']]) {
+      await page.locator(`#preset-${name}`).click();
+      await inView(page, watched);
+      await page.locator('#report-card').waitFor({ state: 'hidden' });
+      await page.locator('#cancel-all').click();
+      await page.locator(`#preset-${name}:enabled`).waitFor({ timeout: 50_000 });
+    }
+    assert.deepEqual(await page.evaluate(() => window.behaviors), Array(4).fill(device === 'phone' ? 'instant' : 'smooth'));
+  });
+}
+
+pageTest('the status line does not say what is over', async (page) => {
+  await shows(page, 'status', `The pool is ready with ${await textOf(page, 'gauge-workers')} workers`);
+  await page.locator('#pause').click();
+  await shows(page, 'status', 'Paused: running jobs go on, queued ones wait');
+  await page.locator('#pause').click();
+  await shows(page, 'status', 'Resumed: queued jobs run again');
+  // A breaker that the next pool does not have; that one has so many workers that the gauges are read while it starts.
+  await page.locator('#breaker-trip').click();
+  await shows(page, 'status', 'The breaker is tripped');
+  await apply(page, { 'set-workers': 32, 'set-breaker-on': false });
+  await shows(page, 'breaker-state', 'off');
+  assert.equal(await textOf(page, 'status'), 'The pool is ready with 32 workers');
 });
 
 pageTest('files of several sizes are hashed and compressed as node does it', async (page) => {
@@ -208,6 +292,7 @@ pageTest('a full queue refuses', async (page) => {
   await page.locator('#pause').click();
   await simulate(page, { count: 10, ms: 1 });
   assert.deepEqual(await outcomes(page, 7), { ERR_QUEUE_FULL: 7 });
+  await shows(page, 'status', '10 jobs submitted: 3 accepted, refused: 7 ERR_QUEUE_FULL');
   await shows(page, 'gauge-queued', '3');
   await page.locator('#pause').click();
   assert.deepEqual(await outcomes(page, 10), { ERR_QUEUE_FULL: 7, completed: 3 });
@@ -229,8 +314,10 @@ pageTest('the breaker opens, is seen, and is reset by hand', async (page) => {
   await page.locator('#breaker-reset').click();
   await shows(page, 'breaker-state', 'closed');
   await page.locator('#breaker-trip').click();
+  await shows(page, 'breaker-state', 'tripped');
   await simulate(page, { count: 1, ms: 1 });
   assert.deepEqual(await outcomes(page, 4), { ERR_JOB_FAILED: 2, ERR_CIRCUIT_OPEN: 2 });
+  await shows(page, 'status', '1 job submitted: 0 accepted, refused: 1 ERR_CIRCUIT_OPEN');
 });
 
 pageTest('a drain lets what was accepted end, and refuses what comes later', async (page) => {
@@ -240,6 +327,9 @@ pageTest('a drain lets what was accepted end, and refuses what comes later', asy
   assert.deepEqual(await outcomes(page, 12), { completed: 12 });
   await page.locator('#fault-error').click();
   assert.deepEqual(await outcomes(page, 13), { completed: 12, ERR_POOL_CLOSED: 1 });
+  await shows(page, 'status', '1 job submitted to end in error: 0 accepted, refused: 1 ERR_POOL_CLOSED');
+  await page.locator('#files').setInputFiles([{ name: 'late.txt', mimeType: 'text/plain', buffer: Buffer.from('late') }]);
+  await shows(page, 'status', '2 file jobs settled, not completed: 2 ERR_POOL_CLOSED');
   await page.locator('#reopen').click();
   await page.locator('#pool-state[data-state="open"]').waitFor();
 });

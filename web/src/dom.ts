@@ -15,6 +15,13 @@ export function setText(element: Element, text: string): void {
   if (element.textContent !== text) element.textContent = text;
 }
 
+const calm = matchMedia('(prefers-reduced-motion: reduce)');
+
+/** Scrolls as little as brings the element, or the top of a tall one, into view. */
+export function reveal(element: Element): void {
+  element.scrollIntoView({ block: 'nearest', behavior: calm.matches ? 'instant' : 'smooth' });
+}
+
 export function element<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   attributes: Record<string, string> = {},

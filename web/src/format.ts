@@ -5,6 +5,16 @@ const tenth = new Intl.NumberFormat('en', { maximumFractionDigits: 1 });
 
 export const count = (value: number): string => whole.format(value);
 
+/** `1 worker`, `2 workers` */
+export const counted = (value: number, noun: string): string => `${count(value)} ${noun}${value === 1 ? '' : 's'}`;
+
+/** How often each word is there, the most frequent first: `34 completed, 6 ERR_QUEUE_FULL`. */
+export function tally(words: Iterable<string>): string {
+  const times = new Map<string, number>();
+  for (const word of words) times.set(word, (times.get(word) ?? 0) + 1);
+  return [...times].sort(([, a], [, b]) => b - a).map(([word, value]) => `${count(value)} ${word}`).join(', ');
+}
+
 /** Milliseconds, short: `0.04`, `3.2`, `412`, `12,034`. */
 export function ms(value: number | undefined): string {
   if (value === undefined || !Number.isFinite(value)) return '–';

@@ -14,6 +14,8 @@ export interface Ending {
   error?: unknown;
   wait?: number;
   run?: number;
+  /** Absent where it is `normal`. */
+  priority?: RunOptions['priority'];
   /** Absent where it never ran. */
   worker?: number;
 }
@@ -32,6 +34,8 @@ export class Host {
   #pool: Pool<BuiltIns> | undefined;
   #settings: Settings | undefined;
   #unsettled = new Set<Job<unknown>>();
+  /** By job id, where it is not `normal`, until the job ends. */
+  #priorities = new Map<number, RunOptions['priority']>();
   #endings = new Set<(ending: Ending) => void>();
   #changes = new Set<(change: Change) => void>();
   #opening: Promise<unknown> = Promise.resolve();
@@ -84,6 +88,7 @@ export class Host {
     }
     this.#open = true;
     this.paused = false;
+    this.#priorities.clear();
     void this.#follow(this.#pool);
     this.#say({ is: 'opened', pool: this.#pool });
     return true;
@@ -94,6 +99,8 @@ export class Host {
     if (this.#pool === undefined) throw new Error('there is no pool');
     const job = this.#pool.run(name, input, options);
     this.#unsettled.add(job);
+    const { priority = 'normal' } = options;
+    if (priority !== 'normal') this.#priorities.set(job.id, priority);
     job.then(
       () => this.#unsettled.delete(job),
       (error: unknown) => {
@@ -146,6 +153,8 @@ export class Host {
   }
 
   #end(ending: Ending): void {
+    const priority = this.#priorities.get(ending.id);
+    if (this.#priorities.delete(ending.id)) ending.priority = priority;
     for (const listener of this.#endings) listener(ending);
   }
 

@@ -1,6 +1,6 @@
 /** The visitor's own files: hashed and compressed on the pool, listed as they come. */
 import { Turn, button, byId, element, input, save, schedule, setText } from '../dom';
-import { bytes, codeOf, count, messageOf } from '../format';
+import { bytes, codeOf, count, counted, messageOf, tally } from '../format';
 import type { Host, JobName } from '../pool';
 import { announce } from '../view/status';
 
@@ -55,7 +55,8 @@ class FileList {
   #dirty = new Set<Row>();
   #jobs = 0;
   #settled = 0;
-  #failed = 0;
+  /** The codes of those that did not complete. */
+  #failed: string[] = [];
   #bytes = 0;
   #started = 0;
   #ended = 0;
@@ -81,7 +82,8 @@ class FileList {
   async process(host: Host, files: File[], jobs: ('sha256' | 'gzip')[]): Promise<void> {
     if (this.#jobs === this.#settled) {
       this.#stop = new AbortController();
-      this.#jobs = this.#settled = this.#failed = this.#bytes = 0;
+      this.#jobs = this.#settled = this.#bytes = 0;
+      this.#failed = [];
       this.#started = performance.now();
     }
     this.#jobs += files.length * jobs.length;
@@ -107,7 +109,7 @@ class FileList {
     };
     await Promise.all(Array.from({ length: WIDTH }, feed));
     if (this.#settled === this.#jobs) {
-      announce(`${count(this.#jobs)} file jobs settled, ${count(this.#failed)} of them not completed`);
+      announce(`${counted(this.#jobs, 'file job')} settled${this.#losses()}`);
     }
   }
 
@@ -121,7 +123,7 @@ class FileList {
       const url = URL.createObjectURL(new Blob([output], { type: 'application/gzip' }));
       return { state: 'done', text: bytes(output.length) + share, url };
     } catch (error) {
-      this.#failed += 1;
+      this.#failed.push(codeOf(error));
       return { state: 'failed', error };
     } finally {
       this.#ended = performance.now();
@@ -148,10 +150,9 @@ class FileList {
   #summarize(): void {
     const time = (this.#ended - this.#started) / 1000;
     const speed = time > 0 && this.#bytes > 0 ? `, ${bytes(this.#bytes / time)}/s` : '';
-    const failed = this.#failed > 0 ? `, ${count(this.#failed)} not completed` : '';
     setText(
       this.#summary,
-      `${count(this.#settled)} of ${count(this.#jobs)} jobs on ${count(this.#rows.length)} files${speed}${failed}`,
+      `${count(this.#settled)} of ${count(this.#jobs)} jobs on ${counted(this.#rows.length, 'file')}${speed}${this.#losses()}`,
     );
     this.#progress.max = Math.max(1, this.#jobs);
     this.#progress.value = this.#settled;
@@ -160,6 +161,10 @@ class FileList {
     this.#cancel.disabled = !busy;
     this.#clear.disabled = busy;
     this.#sums.disabled = !this.#rows.some((row) => row.cells.sha256.state === 'done');
+  }
+
+  #losses(): string {
+    return this.#failed.length > 0 ? `, not completed: ${tally(this.#failed)}` : '';
   }
 
   #sumLines(): string[] {
@@ -173,7 +178,8 @@ class FileList {
       if (cells.gzip.state === 'done' && cells.gzip.url !== undefined) URL.revokeObjectURL(cells.gzip.url);
     }
     this.#rows = [];
-    this.#jobs = this.#settled = this.#failed = this.#bytes = 0;
+    this.#jobs = this.#settled = this.#bytes = 0;
+    this.#failed = [];
     this.#body.replaceChildren();
     this.#box.hidden = true;
   }

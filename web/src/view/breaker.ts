@@ -32,7 +32,8 @@ export class BreakerView {
     this.#trip.addEventListener('click', () => act('trip'));
     this.#reset.addEventListener('click', () => act('reset'));
     host.onChange((change) => {
-      if (change.is !== 'opening') return;
+      // Until then the gauges read the old pool.
+      if (change.is !== 'opened') return;
       this.#last = '';
       this.#history.replaceChildren();
     });

@@ -82,6 +82,7 @@ class Gauges {
       this.#depth.clear();
       this.#throughput.clear();
       this.#workers.replaceChildren();
+      this.show(change.pool.stats(), performance.now());
     });
   }
 
@@ -93,6 +94,7 @@ class Gauges {
     gauge('capacity', stats.capacity);
     gauge('running', stats.running);
     gauge('workers', stats.workers.length);
+    setText(byId('gauge-workers-noun', HTMLElement), stats.workers.length === 1 ? 'worker' : 'workers');
     gauge('settled', settled);
     gauge('rate', Math.round(rate));
     const level = stats.capacity > 0 ? Math.min(1, stats.queued / stats.capacity) : 0;

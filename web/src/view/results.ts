@@ -83,13 +83,13 @@ class ResultList {
   };
 }
 
-function lineOf({ id, job, ok, value, error, wait, run, worker }: Ending): Line {
+function lineOf({ id, job, ok, value, error, wait, run, priority, worker }: Ending): Line {
   return {
     id: String(id),
     job,
     ok,
     outcome: ok ? 'completed' : codeOf(error),
-    note: ok ? noteOf(value) : messageOf(error),
+    note: ok ? (priority ?? noteOf(value)) : messageOf(error),
     wait: ms(wait),
     run: ms(run),
     worker: worker === undefined ? '–' : String(worker),

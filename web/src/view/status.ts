@@ -1,12 +1,15 @@
 /** What the page says about the pool as a whole: mode badge, status line, the cards of a closed or failed pool. */
 import { PoolError, type BuiltIns, type CloseReport, type Pool } from 'weirpool';
 import { button, byId, element, setText } from '../dom';
-import { codeOf, count, messageOf, seconds } from '../format';
+import { codeOf, count, counted, messageOf, seconds } from '../format';
 import type { Host } from '../pool';
 
 const statusLine = byId('status', HTMLElement);
 
-/** For coarse events only: assistive technology reads each one out. */
+/**
+ * For coarse events only: assistive technology reads each one out. What is said must stay true until the next event:
+ * what has happened, or a state whose end is said too.
+ */
 export function announce(text: string): void {
   setText(statusLine, text);
 }
@@ -54,6 +57,7 @@ export function setUpStatus(host: Host): void {
         failure.hidden = true;
         closed.hidden = true;
         show('starting', 'none');
+        announce('A pool is starting');
         break;
       case 'opened':
         mode.dataset['mode'] = change.pool.mode;
@@ -61,7 +65,7 @@ export function setUpStatus(host: Host): void {
         setText(reason, change.pool.reason);
         show('open', 'open');
         watch(change.pool);
-        announce(`The pool is ready with ${count(change.pool.stats().workers.length)} workers`);
+        announce(`The pool is ready with ${counted(change.pool.stats().workers.length, 'worker')}`);
         break;
       case 'failed':
         mode.dataset['mode'] = 'none';
@@ -69,6 +73,7 @@ export function setUpStatus(host: Host): void {
         setText(reason, codeOf(change.error));
         show('none', 'none');
         failure.hidden = false;
+        announce('There is no pool');
         void explain(change.error);
         break;
       case 'closing':
@@ -87,6 +92,7 @@ export function setUpStatus(host: Host): void {
         break;
       case 'resumed':
         show('open', 'open');
+        announce('Resumed: queued jobs run again');
         break;
     }
     setText(pause, host.paused ? 'Resume' : 'Pause');
@@ -101,7 +107,7 @@ export function setUpStatus(host: Host): void {
   button('drain').addEventListener('click', () => void host.close('drain'));
   button('cancel-all').addEventListener('click', async () => {
     const cancelled = await host.cancelAll();
-    announce(cancelled === 1 ? 'One job cancelled' : `${cancelled} jobs cancelled`);
+    announce(`${counted(cancelled, 'job')} cancelled`);
   });
   const again = (): void => {
     if (host.settings !== undefined) void host.open(host.settings);
@@ -118,15 +124,14 @@ function enable(id: string, on: boolean): void {
 
 function watch(pool: Pool<BuiltIns>): void {
   pool.addEventListener('reset', ({ detail: { carried, lost } }) => {
-    announce(`A job broke the instance: the pool started afresh, ${count(carried)} jobs carried over, ${count(lost)} lost`);
+    announce(`A job broke the instance: the pool started afresh, ${counted(carried, 'job')} carried over, ${count(lost)} lost`);
   });
-  pool.addEventListener('saturated', () => announce('The queue is full'));
 }
 
 function closeText({ clean, finished, aborted, duration }: CloseReport): string {
   const how = clean ? 'It closed gracefully' : 'It was cut short';
   const stopped = aborted > 0 ? `, ${count(aborted)} stopped` : '';
-  return `${how} in ${seconds(duration)}: ${count(finished)} jobs finished meanwhile${stopped}.`;
+  return `${how} in ${seconds(duration)}: ${counted(finished, 'job')} finished meanwhile${stopped}.`;
 }
 
 /** Says why there is no pool and, where it can be found out, what is missing. */
