@@ -21,7 +21,7 @@ export function format(stats: PoolStats): string {
     ['running', `${stats.running} of ${stats.limit} (abandoned ${stats.abandoned})`],
     ['workers', `${stats.activeWorkers} of ${stats.workers.length} active`],
     ...(stats.breakers === undefined
-      ? [['breaker', stats.breaker.state === 'disabled' ? 'disabled' : `${stats.breaker.state} (opened ${stats.breaker.opened} times)`] as [string, string]]
+      ? [['breaker', stats.breaker.state === 'disabled' ? 'disabled' : `${stats.breaker.state} (opened ${stats.breaker.opened}×)`] as [string, string]]
       : Object.entries(stats.breakers).map(([job, state]): [string, string] => [`breaker of ${job}`, state])),
     ['resets', `${stats.resets}`],
   ];
