@@ -14,7 +14,7 @@
 //! static POOL: Pool<u32, 20> = Pool::new(Config { capacity: 16, limit: 4, most_running: 4, ..Config::DEFAULT });
 //!
 //! let now = Instant::from_millis(1000);
-//! let timeout = Some(Duration::from_secs(30));
+//! let timeout = Some(Duration::from_secs(30)); // only seen by `poll`: see below
 //! POOL.submit(1, Submit { run_timeout: timeout, ..Submit::DEFAULT }, now).unwrap();
 //! POOL.submit(2, Submit { priority: Priority::High, ..Submit::DEFAULT }, now).unwrap();
 //!
@@ -28,6 +28,36 @@
 //!     }
 //! }
 //! assert_eq!(results, [(2, true), (1, false)]);
+//! ```
+//!
+//! # Time-outs
+//! Nothing happens because time passes: somebody has to call [`poll`](pool::Pool::poll), at the time that
+//! [`poll_at`](pool::Pool::poll_at) names. `take` sees the time-out of a job that waits when its turn comes; *that of a job
+//! that runs takes effect in `poll` alone*. With a run time-out of 10 ms, jobs that take 0 to 19 ms and nobody who polls,
+//! all of them complete. So let a timer, a thread or an idle worker poll, not a worker that may be busy then. (Only an
+//! attempt that may be repeated after its time-out has it without `poll`, when its handler returns: see
+//! [`Policy::after_timeouts`](pool::Policy::after_timeouts).)
+//!
+//! ```
+//! # use std::time::Duration;
+//! # use weirpool_core::pool::{Config, Finish, Outcome, Poll, Pool, Settled, Submit, Take, WorkerId};
+//! # use weirpool_core::time::Instant;
+//! static POOL: Pool<&str, 20> = Pool::new(Config::DEFAULT);
+//! let options = Submit { run_timeout: Some(Duration::from_millis(10)), ..Submit::DEFAULT };
+//! let ms = Instant::from_millis;
+//!
+//! // Nobody polls: it runs for 19 ms and completes.
+//! POOL.submit("slow", options, ms(0)).unwrap();
+//! let Take::Job(running) = POOL.take(WorkerId(0), ms(0)) else { panic!("a job waits") };
+//! let Finish::Settled(done) = POOL.finish(running, Outcome::Success, ms(19)) else { panic!("nobody polled") };
+//! assert_eq!(done.result, Settled::Completed);
+//!
+//! // Somebody polls when it is due: it is settled then, and its result is stale.
+//! POOL.submit("slow", options, ms(20)).unwrap();
+//! let Take::Job(running) = POOL.take(WorkerId(0), ms(20)) else { panic!("a job waits") };
+//! assert_eq!(POOL.poll_at(ms(20)), Some(ms(30)));
+//! assert!(matches!(POOL.poll(ms(30)), Poll::TimedOut(_)));
+//! assert!(matches!(POOL.finish(running, Outcome::Success, ms(39)), Finish::Stale("slow")));
 //! ```
 //!
 //! # The parts
@@ -68,8 +98,8 @@
 //!
 //! # Targets
 //! Words of 64 bits where the target has such atomics, else of 32; limits that differ say so. Targets without
-//! compare-and-swap need the feature `portable-atomic`, and the final binary chooses that crate's
-//! `unsafe-assume-single-core` or `critical-section`.
+//! compare-and-swap (Cortex-M0 and M0+, RISC-V without the extension A) need the feature `portable-atomic`, and the final
+//! binary chooses that crate's `unsafe-assume-single-core` or `critical-section`.
 #![no_std]
 #![deny(missing_docs)]
 #![cfg_attr(

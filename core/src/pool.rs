@@ -18,7 +18,8 @@
 //!    slots and not on how many jobs wait; a retry means that another context made progress.
 //! 4. *A refusal is not a failure*: the pool's own gates teach the breaker nothing, and a later gate that refuses gives
 //!    back what an earlier one granted. ([`Config::count_submit_timeouts`] is the one exception, by request.)
-//! 5. *Time is an argument*, and may stand still, jump or run backwards: it saturates, nothing panics.
+//! 5. *Time is an argument*, and may stand still, jump or run backwards: it saturates, nothing panics. What is due comes
+//!    about when somebody calls [`poll`](Pool::poll).
 //! 6. *Late results cannot lie*: handles and permits carry generations; what comes late is [`Finish::Stale`].
 //! 7. *Nothing starves*: see [`Config::ageing`] and [`Order::Deadline`]. A retry keeps the age of its submission.
 //!
@@ -94,6 +95,9 @@ pub use crate::{
 /// Callers [`submit`](Self::submit) jobs; workers [`take`](Self::take) them, run them in whatever way they like and
 /// [`finish`](Self::finish) them; somebody calls [`poll`](Self::poll) when time-outs are due. All of it through `&self`
 /// and lock-free, so that threads, interrupts and a page that may not block can share one pool in a `static`.
+///
+/// The time-out of a running job takes effect in `poll`: where nobody calls that, such a job completes however
+/// [late](crate#time-outs).
 ///
 /// ```
 /// use weirpool_core::pool::{Config, Finish, Outcome, Pool, Submit, Take, WorkerId};
@@ -428,7 +432,8 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
     }
 
     /// Does one thing that time alone makes due: settles a job whose time-out has passed, or puts a delayed one in line.
-    /// Call again until it is [`Poll::Idle`], and ask [`wants_worker`](Self::wants_worker) then.
+    /// Call again until it is [`Poll::Idle`], and ask [`wants_worker`](Self::wants_worker) then. Nothing else ends a
+    /// running job at its time-out.
     pub fn poll(&self, now: Instant) -> Poll<T> {
         while let Some(seen) = self.schedule.next_timer()
             && seen.due.is_due(now)

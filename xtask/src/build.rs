@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::fresh::Stamp;
 use crate::process::{command, run};
@@ -31,7 +31,11 @@ const BINDGEN_WASM: &str = "wasm_bg.wasm";
 const SHIPPED_WASM: &str = "weirpool.wasm";
 const OUR_LIBRARY: &str = "weirpool_wasm";
 /// The files of a package that its module makes.
-pub(crate) const OF_THE_MODULE: [&str; 2] = ["wasm.js", SHIPPED_WASM];
+const OF_THE_MODULE: [&str; 2] = [GLUE, SHIPPED_WASM];
+/// The script among them.
+pub(crate) const GLUE: &str = "wasm.js";
+/// The licences of weirpool's code, in the repository and in every package that has it.
+pub(crate) const LICENCES: [&str; 2] = ["LICENSE-MIT", "LICENSE-APACHE"];
 
 /// A crate whose module is built, with weirpool's own crate in it.
 pub(crate) struct Crate<'a> {
@@ -125,7 +129,7 @@ pub(crate) fn build_wasm(toolchain: Toolchain, built: &Crate<'_>) -> Result<()> 
     fs_err::create_dir_all(output)?;
     // xtask's own sources too: how the module is treated is written there.
     let stamp = Stamp::new(
-        output.with_extension("stamp"),
+        module.with_extension("stamp"),
         &[module.clone(), root().join("xtask/src")],
         &versions,
     )?;
@@ -269,7 +273,8 @@ fn without(script: &str, start: &str) -> Result<String> {
     Ok(kept)
 }
 
-fn build_typescript() -> Result<()> {
+/// Builds the package's scripts and their types, all but the module's.
+pub(crate) fn build_typescript() -> Result<()> {
     let wasm = root().join("wasm");
     let inputs =
         ["ts", "package.json", "package-lock.json", "tsconfig.json"].map(|name| wasm.join(name));
@@ -286,23 +291,23 @@ fn build_typescript() -> Result<()> {
 /// Adds what makes a package of the built files.
 fn write_package() -> Result<()> {
     let manifest = fs_err::read_to_string(root().join("wasm/package.json"))?;
-    let readme = ["wasm/README.md", "README.md"].map(|name| root().join(name));
+    let version = Map::from_iter([("version".into(), env!("CARGO_PKG_VERSION").into())]);
     fs_err::write(
         package().join("package.json"),
-        shipped_manifest(&manifest, "weirpool", env!("CARGO_PKG_VERSION"))?,
+        shipped_manifest(&manifest, &version)?,
     )?;
-    for name in ["LICENSE-MIT", "LICENSE-APACHE", "CHANGELOG.md"] {
+    for name in LICENCES.into_iter().chain(["CHANGELOG.md"]) {
         copy_if_changed(&root().join(name), &package().join(name))?;
     }
-    copy_if_changed(&root().join("wasm/API.md"), &package().join("API.md"))?;
-    if let Some(readme) = readme.iter().find(|file| file.is_file()) {
-        copy_if_changed(readme, &package().join("README.md"))?;
+    for name in ["README.md", "API.md"] {
+        copy_if_changed(&root().join("wasm").join(name), &package().join(name))?;
     }
     Ok(())
 }
 
-/// The manifest that ships: a crate's name and version, and nothing that only building needs.
-pub(crate) fn shipped_manifest(manifest: &str, name: &str, version: &str) -> Result<String> {
+/// The manifest that ships: with what `own` says (nothing of a field that is null or empty there), and nothing that only
+/// building needs.
+pub(crate) fn shipped_manifest(manifest: &str, own: &Map<String, Value>) -> Result<String> {
     let mut manifest: Value = serde_json::from_str(manifest).context("wasm/package.json")?;
     let fields = manifest
         .as_object_mut()
@@ -310,8 +315,13 @@ pub(crate) fn shipped_manifest(manifest: &str, name: &str, version: &str) -> Res
     for field in ["private", "scripts", "devDependencies"] {
         fields.shift_remove(field);
     }
-    fields.insert("name".into(), name.into());
-    fields.insert("version".into(), version.into());
+    for (field, value) in own {
+        if value.is_null() || value.as_array().is_some_and(Vec::is_empty) {
+            fields.shift_remove(field);
+        } else {
+            fields.insert(field.clone(), value.clone());
+        }
+    }
     Ok(serde_json::to_string_pretty(&manifest)? + "\n")
 }
 
@@ -342,6 +352,8 @@ pub(crate) fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     /// The lines of glue that matter here.
@@ -386,12 +398,13 @@ mod tests {
 
     #[test]
     fn the_manifest_ships_without_what_only_building_needs() {
-        let manifest = r#"{"name":"weirpool","version":"0.0.0","scripts":{"build":"x"},"devDependencies":{},"type":"module"}"#;
-        let shipped: Value =
-            serde_json::from_str(&shipped_manifest(manifest, "my-jobs", "1.2.3").unwrap()).unwrap();
+        let manifest = r#"{"name":"weirpool","version":"0.0.0","description":"x","keywords":["x"],"license":"x",
+            "scripts":{"build":"x"},"devDependencies":{},"type":"module"}"#;
+        let own = json!({"name": "my-jobs", "version": "1.2.3", "keywords": [], "license": null});
+        let shipped = shipped_manifest(manifest, own.as_object().unwrap()).unwrap();
         assert_eq!(
-            shipped,
-            serde_json::json!({"name": "my-jobs", "version": "1.2.3", "type": "module"})
+            serde_json::from_str::<Value>(&shipped).unwrap(),
+            json!({"name": "my-jobs", "version": "1.2.3", "description": "x", "type": "module"})
         );
     }
 }
