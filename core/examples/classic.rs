@@ -148,8 +148,13 @@ impl Scene {
     fn work(&self, worker: WorkerId, results: &mpsc::Sender<Completion<Job>>) {
         let mut guard = self.lock.lock().unwrap();
         while self.pool.state() != State::Closed {
-            while let Poll::Settled(done) = self.pool.poll(self.now()) {
-                _ = results.send(done);
+            loop {
+                match self.pool.poll(self.now()) {
+                    Poll::Settled(done) => _ = results.send(done),
+                    // Its worker still has the job, and its `finish` will be stale.
+                    Poll::TimedOut(_) | Poll::Promoted(_) => {}
+                    Poll::Idle { .. } => break,
+                }
             }
             match self.pool.take(worker, self.now()) {
                 Take::Job(running) => {

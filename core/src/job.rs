@@ -42,7 +42,7 @@ pub struct Submit {
     pub priority: Priority,
     /// Longest wait for its first start.
     pub queue_timeout: Option<Duration>,
-    /// Longest run of one attempt.
+    /// Longest run of one attempt; takes effect in [`Pool::poll`].
     pub run_timeout: Option<Duration>,
     /// Longest time from submission to settlement. No attempt starts after it.
     pub total_timeout: Option<Duration>,
