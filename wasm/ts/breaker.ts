@@ -1,8 +1,8 @@
 // The circuit breakers, as the pool's owner sees and sets them.
 
 import type { Engine } from './engine.ts';
-import { show } from './errors.ts';
 import { BREAKER_STATES } from './stats.ts';
+import { show } from './thrown.ts';
 import type { Breaker, BreakerCause, BreakerChange, BreakerState, PoolStats } from './types.ts';
 import * as glue from './wasm.js';
 

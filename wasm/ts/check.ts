@@ -1,7 +1,7 @@
+import { show } from './thrown.ts';
 // Check: whether what callers give is what it must be. A wrong type is a TypeError, a wrong value a
 // RangeError; an option that does not exist is a TypeError that names it.
 
-import { show } from './errors.ts';
 
 /** Returns what was given if it is right; `name` is for the message if it is not. */
 export type Check<T> = (given: unknown, name: string) => T;

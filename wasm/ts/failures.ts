@@ -2,13 +2,14 @@
 
 import { burst } from './burst.ts';
 import type { Engine } from './engine.ts';
-import { PoolError, reviveError, type ErrorData, type ErrorDetails } from './errors.ts';
+import { PoolError, type ErrorDetails } from './errors.ts';
 import type { Verdict } from './instance.ts';
 import type { Task } from './job.ts';
 import * as R from './record.ts';
 import { isNode } from './node.ts';
 import { Kind, Outcome, Refused } from './record.ts';
 import type { Table } from './table.ts';
+import { reviveError, type ErrorData } from './thrown.ts';
 import type { JobState } from './types.ts';
 import { DataError, decode } from './value.ts';
 

@@ -3,13 +3,14 @@
 
 import { Dispatch } from './dispatch.ts';
 import type { Engine } from './engine.ts';
-import { describe, PoolError } from './errors.ts';
+import { PoolError } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { collect } from './handlers.ts';
 import { macrotask } from './macrotask.ts';
 import { errorAnswer, OrderContext, Performer, UNWANTED, type Answer, type Order } from './perform.ts';
 import { Outcome } from './record.ts';
 import type { Table } from './table.ts';
+import { describe } from './thrown.ts';
 import type { WorkerStats } from './types.ts';
 
 export class Inline implements Executor {

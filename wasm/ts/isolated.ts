@@ -3,12 +3,12 @@
 
 import { Dispatch } from './dispatch.ts';
 import type { Engine } from './engine.ts';
-import { describe } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { errorAnswer, UNWANTED, type Answer, type Order } from './perform.ts';
 import { Outcome } from './record.ts';
 import { lenientEnd } from './retry.ts';
 import type { Table } from './table.ts';
+import { describe } from './thrown.ts';
 import type { WorkerStats } from './types.ts';
 import { Crew } from './workers.ts';
 import * as glue from './wasm.js';

@@ -2,11 +2,11 @@
 // knows nothing of the pool.
 
 import type { Context } from './context.ts';
-import { describe, type ErrorData } from './errors.ts';
 import type { Handler } from './handlers.ts';
 import { Kind, Outcome } from './record.ts';
 import { marksOf } from './retry.ts';
 import { Solo } from './solo.ts';
+import { describe, type ErrorData } from './thrown.ts';
 import { Chunk, DataError, decode, encode, isThenable, kindOf, utf8 } from './value.ts';
 
 /** A job on its way to whoever performs it. */

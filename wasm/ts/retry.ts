@@ -1,8 +1,8 @@
 // Retry: how a job is tried again, in the words of a record (wasm/src/terms.rs) and of a handler's error.
 
-import type { ErrorData } from './errors.ts';
 import { ATTEMPT, RUN_TIMEOUT, STARTED, TERMS } from './record.ts';
 import type { Table } from './table.ts';
+import type { ErrorData } from './thrown.ts';
 
 /** How a job is tried again, checked. */
 export interface RetryPolicy {

@@ -2,13 +2,13 @@
 // pool lives.
 
 import { RecordContext } from './context.ts';
-import { describe, describeError, type ErrorData } from './errors.ts';
 import type { Handler } from './handlers.ts';
 import { say, type Shared } from './messages.ts';
 import * as R from './record.ts';
 import { Kind, Layout, Outcome } from './record.ts';
 import { writeProgress } from './progress.ts';
 import { hasRetries, marksOf } from './retry.ts';
+import { describe, describeError, type ErrorData } from './thrown.ts';
 import { Chunk, DataError, decode, encode, isThenable, kindOf, utf8, writeAscii } from './value.ts';
 import * as glue from './wasm.js';
 

@@ -1,7 +1,7 @@
 // Values as they travel: bytes with a kind. Bytes as they are, strings as UTF-8, other values as JSON.
 
-import { show } from './errors.ts';
 import { Kind } from './record.ts';
+import { show } from './thrown.ts';
 
 /** A value that cannot travel. */
 export class DataError extends Error {}

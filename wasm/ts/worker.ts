@@ -1,11 +1,11 @@
 // weirpool/worker: runs your functions as jobs. Your own worker file calls `serve`.
 
-import { describeError } from './errors.ts';
 import { collect } from './handlers.ts';
 import { enterIsolated } from './isolated-worker.ts';
 import { DIFFERENT, say, type Init } from './messages.ts';
 import { port } from './node.ts';
 import { enterThreads } from './threads-worker.ts';
+import { describeError } from './thrown.ts';
 import * as glue from './wasm.js';
 
 export type { Context } from './context.ts';

@@ -1,11 +1,12 @@
 // Crew: a pool's workers, from their start to their end.
 
-import { PoolError, show } from './errors.ts';
+import { PoolError } from './errors.ts';
 import { DIFFERENT, type Init, type Message, type ToWorker } from './messages.ts';
 import { adapt, isNode, startThread, workerClass } from './node.ts';
 import type { Settings } from './options.ts';
 import type { Answer } from './perform.ts';
 import type { Progress } from './progress.ts';
+import { show } from './thrown.ts';
 
 /** Who wants to hear of the workers once they run. */
 export interface Listener {

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeError, reviveError } from '../errors.ts';
+import { describeError, reviveError } from '../thrown.ts';
 import { Chunk, DataError, decode, encode, kindOf, utf8 } from '../value.ts';
 
 function travel(value: unknown): unknown {
