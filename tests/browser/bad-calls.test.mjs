@@ -175,7 +175,9 @@ test('bad jobs and inputs', {}, async (page) => {
       [() => pool.run('simulate', { duration: 'long' }), 'rejects ERR_DATA', 'duration'],
       [() => pool.run('simulate', { duration: -1 }), 'rejects ERR_DATA', 'duration'],
       [() => pool.run('simulate', { duration: 0, outcome: 'odd' }), 'rejects ERR_DATA', 'outcome'],
-      [() => pool.run('gunzip', 'text'), 'rejects ERR_JOB_FAILED', 'gunzip'],
+      ...['sha256', 'gzip'].flatMap((name) => [undefined, null, 5, {}, []].map((input) =>
+        [() => pool.run(name, input), 'rejects ERR_DATA', 'expected bytes or a string'])),
+      ...[undefined, {}, 'text'].map((input) => [() => pool.run('gunzip', input), 'rejects ERR_DATA', 'expected bytes']),
       [() => pool.run('gunzip', new Uint8Array(100)), 'rejects ERR_JOB_FAILED', 'gunzip'],
       [() => pool.run('mandelbrot', {}), 'rejects ERR_DATA', 'width'],
       [() => pool.run('mandelbrot', { ...tile, w: 1e6, h: 1e6 }), 'rejects ERR_DATA', 'mandelbrot'],

@@ -7,6 +7,7 @@
 use crate::value::{Kind, Value};
 
 /// What the page takes for the kind of a chunk. No handler sees one.
+#[cfg(target_arch = "wasm32")]
 pub const KIND: u32 = 4;
 
 /// The results of `run` for each value of a chunk, as the bytes of another; or its first error.

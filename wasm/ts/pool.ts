@@ -256,9 +256,9 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   override addEventListener<K extends keyof PoolEventMap>(
     type: K,
     listener: ((event: PoolEventMap[K]) => void) | { handleEvent(event: PoolEventMap[K]): void } | null,
-    options?: AddEventListenerOptions | boolean,
+    options?: Parameters<EventTarget['addEventListener']>[2],
   ): void;
-  override addEventListener(type: string, listener: any, options?: AddEventListenerOptions | boolean): void {
+  override addEventListener(type: string, listener: any, options?: Parameters<EventTarget['addEventListener']>[2]): void {
     super.addEventListener(type, listener, options);
     if (listener === null || listener === undefined) return;
     this.#heard.add(type);
@@ -270,9 +270,9 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
   override removeEventListener<K extends keyof PoolEventMap>(
     type: K,
     listener: ((event: PoolEventMap[K]) => void) | { handleEvent(event: PoolEventMap[K]): void } | null,
-    options?: EventListenerOptions | boolean,
+    options?: Parameters<EventTarget['removeEventListener']>[2],
   ): void;
-  override removeEventListener(type: string, listener: any, options?: EventListenerOptions | boolean): void {
+  override removeEventListener(type: string, listener: any, options?: Parameters<EventTarget['removeEventListener']>[2]): void {
     super.removeEventListener(type, listener, options);
   }
 

@@ -1,5 +1,6 @@
 // The shapes of the public interface. All times are in ms.
 
+import type { Arrives } from './arrives.ts';
 import type { Context } from './context.ts';
 import type { PoolError, ErrorCode } from './errors.ts';
 import type { Mode } from './mode.ts';
@@ -8,21 +9,29 @@ import type { Mode } from './mode.ts';
 export type Handlers = { [name: string]: any };
 
 /**
- * The jobs among a module's exports, `typeof import('./my-jobs.js')` as handlers: the functions that take one input, and
- * after it nothing or the `Context`.
+ * The jobs among a module's exports, `typeof import('./my-jobs.js')` as handlers: the functions that take one input as
+ * it arrives (a `Date` as a string, a `Blob` as a `Uint8Array`), and after it nothing or the `Context`.
  */
-export type JobName<H> = { [K in keyof H]: H[K] extends (input: any, context: Context) => any ? K : never }[keyof H] & string;
+export type JobName<H> = {
+  [K in keyof H]: K extends 'default' ? never : H[K] extends JobOf<H[K]> ? K : never;
+}[keyof H] & string;
 
-/** What job `K` takes; where that is bytes, also a buffer, a `Blob` or a `File`. */
+/** What job `K` takes; where that is bytes, also a buffer, a `Blob` or a `File`. What cannot travel is `never`. */
 export type Input<H, K extends keyof H> = H[K] extends (...args: infer A) => any
-  ? A extends [] ? undefined : BlobToo<A[0]>
+  ? A extends [] ? undefined : BlobToo<Arrives<A[0]>>
   : never;
 
-/** What the promise of job `K` resolves with. */
-export type Output<H, K extends keyof H> = H[K] extends (...args: any[]) => infer R ? Awaited<R> : never;
+/**
+ * What the promise of job `K` resolves with: what arrives of its result. A `Date`, or what else has `toJSON`, is what that
+ * returns; what cannot travel is `never`.
+ */
+export type Output<H, K extends keyof H> = H[K] extends (...args: any[]) => infer R ? Arrives<Exclude<Awaited<R>, Blob>> : never;
+
+/** What function `F` must be to be a job: one that takes what arrives of its own input. */
+export type JobOf<F> = F extends (...args: infer A) => any ? (input: Arrives<A[0]>, context: Context) => unknown : never;
 
 /** Handlers get bytes as a `Uint8Array`; the caller may also give a buffer, a `Blob` or a `File`. */
-type BlobToo<T> = Uint8Array extends T ? T | ArrayBuffer | Blob : T;
+type BlobToo<T> = Uint8Array<ArrayBuffer> extends T ? T | Uint8Array | ArrayBuffer | Blob : T;
 
 /** What the built-in job `simulate` does. */
 export interface SimulateInput {
@@ -62,10 +71,10 @@ export interface MandelbrotInput {
 /** The jobs that every pool has. An input that one does not take is `ERR_DATA`. */
 export interface BuiltIns {
   /** Returns its input. */
-  echo<T = unknown>(input?: T): T;
+  echo(input?: any): any;
   /** Takes a while and ends as it is told: for trying a pool out. */
   simulate(input: SimulateInput): undefined;
-  /** The SHA-256 digest of bytes, or of a string's UTF-8 (of any other value's JSON), in hexadecimal. */
+  /** The SHA-256 digest of bytes, or of a string's UTF-8, in hexadecimal. */
   sha256(input: Uint8Array | ArrayBuffer | Blob | string): string;
   /** Compresses bytes, or a string's UTF-8, as gzip. */
   gzip(input: Uint8Array | ArrayBuffer | Blob | string): Uint8Array<ArrayBuffer>;
@@ -215,6 +224,9 @@ export interface WorkerRange {
   idleTimeout?: number;
 }
 
+/** A web worker, where the types have it: those of Node do not. */
+type WebWorker = typeof globalThis extends { Worker: { prototype: infer W } } ? W : never;
+
 /** How a pool is made. A wrong type is a `TypeError`, a wrong value a `RangeError`, an unknown option a `TypeError`. */
 export interface PoolOptions {
   /**
@@ -284,7 +296,7 @@ export interface PoolOptions {
    * Makes a worker of your own file, which calls `serve` of `weirpool/worker`. Excludes `workerUrl`, which is for Node; unused
    * inline.
    */
-  createWorker?: () => Worker;
+  createWorker?: () => WebWorker;
   /** Imports your jobs for inline mode, `() => import('./my-jobs.js')`. Unused with workers. */
   handlers?: () => Promise<object>;
   /** Modules that each worker, or inline the page, imports, and whose exported functions are jobs: for no bundler. */

@@ -6,6 +6,7 @@ import { DIFFERENT, say, type Init } from './messages.ts';
 import { port } from './node.ts';
 import { enterThreads } from './threads-worker.ts';
 import { describeError } from './thrown.ts';
+import type { JobOf } from './types.ts';
 import * as glue from './wasm.js';
 
 export type { Context } from './context.ts';
@@ -22,8 +23,8 @@ let served = false;
 
 /**
  * Offers the functions among `handlers` as jobs, by their names, and makes this worker a part of the pool that started
- * it. `default` and whatever is no function are passed over. Call it once, in your own worker file; a second call throws
- * a TypeError:
+ * it. `default` and whatever is no function are passed over; the types want the others to be jobs, as `JobName` does.
+ * Call it once, in your own worker file; a second call throws a TypeError:
  *
  * ```js
  * import { serve } from 'weirpool/worker';
@@ -31,7 +32,8 @@ let served = false;
  * serve(jobs);
  * ```
  */
-export function serve(handlers: Readonly<Record<string, unknown>> = {}): void {
+export function serve<H extends object>(handlers?: H & Served<H>): void;
+export function serve(handlers: object = {}): void {
   if (typeof handlers !== 'object' || handlers === null) {
     throw new TypeError('serve() takes an object of functions');
   }
@@ -40,7 +42,10 @@ export function serve(handlers: Readonly<Record<string, unknown>> = {}): void {
   void received.then((init) => enter(init, handlers));
 }
 
-async function enter({ worker, module, jobs, expected, shared }: Init, given: Readonly<Record<string, unknown>>): Promise<void> {
+/** What is served: the functions must be jobs. */
+type Served<H> = { [K in keyof H]: K extends 'default' ? unknown : H[K] extends (...args: never) => unknown ? JobOf<H[K]> : unknown };
+
+async function enter({ worker, module, jobs, expected, shared }: Init, given: object): Promise<void> {
   try {
     const handlers = await collect(given, 'serve()', jobs);
     if (expected !== undefined && expected.join() !== [...handlers.keys()].join()) throw new TypeError(DIFFERENT);

@@ -13,6 +13,7 @@ use miniz_oxide::deflate::stream::deflate;
 use miniz_oxide::inflate::stream::{InflateState, inflate};
 use miniz_oxide::{DataFormat, MZError, MZFlush, MZStatus};
 
+use super::bytes::{bytes, bytes_or_text};
 use crate::context::{Context, JobError};
 use crate::value::Value;
 
@@ -25,10 +26,12 @@ const HEADER: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
 static CRC: LazyLock<Crc<u32, Table<16>>> =
     LazyLock::new(|| Crc::<u32, Table<16>>::new(&CRC_32_ISO_HDLC));
 
-/// Compresses its input at the default level.
+/// Compresses bytes, or a string's UTF-8, at the default level.
 pub fn gzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>, JobError> {
+    let mut rest = bytes_or_text(input)?;
+    let total = rest.len();
     // Deflate's bound: stored blocks cost 5 bytes in 16 KiB; gzip's header and trailer 18.
-    let bound = input.bytes.len() + input.bytes.len() / 16_384 * 5 + 64;
+    let bound = total + total / 16_384 * 5 + 64;
     let mut output = Vec::new();
     output
         .try_reserve_exact(bound)
@@ -39,13 +42,11 @@ pub fn gzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>
         CompressionLevel::DefaultLevel,
     ));
     let mut checksum = CRC.digest();
-    let mut rest = &*input.bytes;
     let mut buffer = [0; CHUNK];
     loop {
         if context.cancelled() {
             return Err(JobError::cancelled());
         }
-        let total = input.bytes.len();
         context.progress((total - rest.len()) as f64, total as f64);
         let (chunk, later) = rest.split_at(rest.len().min(CHUNK));
         let flush = if later.is_empty() {
@@ -65,17 +66,18 @@ pub fn gzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>
         }
     }
     append(&mut output, &checksum.finalize().to_le_bytes())?;
-    append(&mut output, &(input.bytes.len() as u32).to_le_bytes())?;
+    append(&mut output, &(total as u32).to_le_bytes())?;
     output.shrink_to_fit();
     Ok(Value::bytes(output))
 }
 
-/// Decompresses its input, which may be several gzip members in a row.
+/// Decompresses bytes, which may be several gzip members in a row.
 pub fn gunzip<'a>(input: &'a Value<'a>, context: &Context<'_>) -> Result<Value<'a>, JobError> {
+    let mut rest = bytes(input)?;
+    let total = rest.len();
     let mut output = Vec::new();
-    let mut rest = &*input.bytes;
     loop {
-        rest = member(rest, &mut output, input.bytes.len(), context)?;
+        rest = member(rest, &mut output, total, context)?;
         if rest.is_empty() {
             output.shrink_to_fit();
             return Ok(Value::bytes(output));
@@ -239,5 +241,19 @@ mod tests {
             assert!(seen, "byte {place}");
         }
         assert!(unpacked(&[&good[..], b"more"].concat()).is_err());
+    }
+
+    #[test]
+    fn other_values_are_no_bytes() {
+        let refused =
+            |result: Result<Value<'_>, JobError>| matches!(result, Err(JobError::BadInput(_)));
+        for other in [Value::none(), Value::json("{}".into())] {
+            assert!(refused(gzip(&other, &context())));
+            assert!(refused(gunzip(&other, &context())));
+        }
+        let text = Value::text("größer".into());
+        let packed = gzip(&text, &context()).unwrap();
+        assert_eq!(unpacked(&packed.bytes).unwrap(), "größer".as_bytes());
+        assert!(refused(gunzip(&text, &context())));
     }
 }

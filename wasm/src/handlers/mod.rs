@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use crate::context::{Context, JobError};
 use crate::value::Value;
 
+#[cfg(any(feature = "gzip", feature = "sha256"))]
+mod bytes;
 #[cfg(feature = "echo")]
 mod echo;
 #[cfg(feature = "gzip")]
