@@ -35,12 +35,7 @@ impl Attempt {
             may_be_retried,
         };
         match outcome {
-            Outcome::Success => Self {
-                result: Settled::Completed,
-                verdict: Some(Verdict::Success),
-                may_be_retried: false,
-            },
-            Outcome::Failure | Outcome::Ignored
+            Outcome::Success | Outcome::Failure | Outcome::Ignored
                 if terms.is_lenient(course) && micros(run) >= terms.run_timeout() =>
             {
                 Self {
@@ -48,6 +43,11 @@ impl Attempt {
                     ..failure(true, true)
                 }
             }
+            Outcome::Success => Self {
+                result: Settled::Completed,
+                verdict: Some(Verdict::Success),
+                may_be_retried: false,
+            },
             Outcome::Failure => failure(true, true),
             Outcome::Ignored => failure(false, true),
             Outcome::Permanent { ignored } => failure(!ignored, false),
@@ -122,7 +122,9 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
             }
         };
         let Some(failure) = refusal else {
-            let delayed = self.schedule.delay(handle, entry, delay_key(at, now), None);
+            let delayed = self
+                .schedule
+                .delay(handle, entry, delay_key(at, now), None, || ());
             return match delayed {
                 Ok(()) => Take::Delayed { handle, at },
                 Err((entry, gone)) => self.lose(entry, gone, now),
@@ -165,13 +167,14 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
         Take::Stale(entry.job)
     }
 
-    /// Delays a job whose attempt failed.
+    /// Delays a job whose attempt failed; calls `before` when that is decided and nobody can see it yet.
     pub(crate) fn delay(
         &self,
         handle: Handle,
         entry: Entry<T>,
         at: Instant,
         now: Instant,
+        before: impl FnOnce(),
     ) -> Result<(), (Entry<T>, Gone)> {
         // Before it is shown, since who takes it gives the place up; and before the permit is released (see `gate`).
         self.gate.wait_again();
@@ -179,7 +182,7 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
         let due = Key::due(entry.total_deadline, now);
         let delayed = self
             .schedule
-            .delay(handle, entry, delay_key(at, now), Some(due));
+            .delay(handle, entry, delay_key(at, now), Some(due), before);
         if delayed.is_err() {
             self.gate.start();
         }

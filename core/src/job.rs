@@ -355,7 +355,8 @@ impl<T> Running<T> {
     }
 }
 
-/// How a handler ended.
+/// How a handler ended. After the time-out of an attempt that may be repeated, the first three are that time-out: see
+/// [`retry::Policy::after_timeouts`].
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub enum Outcome {
     /// It returned a result.

@@ -302,8 +302,38 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
     /// when this returns, and its slot if it is settled.
     ///
     /// Of this call, a cancellation and a deadline that `poll` sees, exactly one decides over the job: the first to change
-    /// its state. A result that arrives after the deadline but before anybody polled still counts.
+    /// its state. A result that arrives after the deadline but before anybody polled still counts, unless another attempt
+    /// may follow the time-out ([`Policy::after_timeouts`]).
     pub fn finish(&self, running: Running<T>, outcome: Outcome, now: Instant) -> Finish<T> {
+        self.finish_with(running, outcome, now, |_| ())
+    }
+
+    /// As [`finish`](Self::finish). If another attempt is to follow, it calls `before` with its time first, while nobody
+    /// else can take the job yet: what is done there happens before anything that becomes of the job, by whomever.
+    ///
+    /// That is the place to report the attempt, or to make ready what the next one uses. It is too early to wait for that
+    /// time: [`poll`](Self::poll) does not see the job before this returns. A cancellation may still come between: then the
+    /// job is [`Finish::Stale`], and no attempt follows.
+    ///
+    /// ```
+    /// use weirpool_core::pool::{Config, Finish, Outcome, Policy, Pool, Submit, Take, WorkerId};
+    /// use weirpool_core::time::Instant;
+    ///
+    /// static POOL: Pool<&str, 20> = Pool::new(Config { retry: Some(Policy::DEFAULT), ..Config::DEFAULT });
+    /// let now = Instant::from_millis(1);
+    /// POOL.submit("fetch", Submit::DEFAULT, now).unwrap();
+    /// let Take::Job(first) = POOL.take(WorkerId(0), now) else { panic!("a job waits") };
+    /// let mut reported = None;
+    /// let finish = POOL.finish_with(first, Outcome::Failure, now, |at| reported = Some(at));
+    /// assert!(matches!(finish, Finish::Retry { at } if reported == Some(at)));
+    /// ```
+    pub fn finish_with(
+        &self,
+        running: Running<T>,
+        outcome: Outcome,
+        now: Instant,
+        before: impl FnOnce(Instant),
+    ) -> Finish<T> {
         let Running {
             job,
             handle,
@@ -336,7 +366,7 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
                     token: false,
                     kind: permits.kind(),
                 };
-                return match self.delay(handle, entry, at, now) {
+                return match self.delay(handle, entry, at, now, || before(at)) {
                     Ok(()) => {
                         self.report(permits, &attempt, run, now);
                         self.permits.release();
@@ -363,7 +393,7 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
         metrics.settled(&attempt.result);
         metrics.ran(run);
         metrics.took(total);
-        if outcome == Outcome::Success {
+        if attempt.result == Settled::Completed {
             self.ledger.budget.deposit();
         }
         self.gate.settle();

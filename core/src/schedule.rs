@@ -262,7 +262,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
     }
 
     /// Puts a job that was claimed to run back into its slot until a time. Its time-out is watched as `due` says, or as
-    /// before it was claimed.
+    /// before it was claimed. Calls `before` when nobody but a cancellation can prevent it, and nobody can see it yet.
     ///
     /// # Errors
     /// The job, if it was settled before or meanwhile.
@@ -272,6 +272,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
         entry: Entry<T>,
         at: Key,
         due: Option<Key>,
+        before: impl FnOnce(),
     ) -> Result<(), (Entry<T>, Gone)> {
         let index = handle.index();
         loop {
@@ -292,6 +293,7 @@ impl<T, const SLOTS: usize> Schedule<T, SLOTS> {
             }
             self.set_delayed_key(index, at);
             self.delayed_jobs.fetch_add(1, Ordering::Relaxed);
+            before();
             return match moving.publish(entry) {
                 Ok(()) => {
                     self.sweep_delayed(index);

@@ -167,6 +167,82 @@ fn a_run_time_out_that_is_retried_takes_effect_when_the_handler_returns() {
     ));
 }
 
+/// What comes after the time-out of an attempt that may be repeated.
+#[test]
+fn a_late_result_is_a_time_out_and_a_late_panic_or_permanent_error_is_not() {
+    let policy = Policy::new(2, Duration::ZERO, Duration::ZERO).unwrap();
+    let finish = |policy: Policy, outcome, ran, budget| {
+        let pool = Small::new(Config {
+            retry_budget: Allowance {
+                percent: 100,
+                reserve: budget,
+            },
+            ..CONFIG
+        });
+        let options = Submit {
+            run_timeout: Some(Duration::from_millis(10)),
+            retry: Retry::Policy(policy.after_timeouts()),
+            ..Submit::DEFAULT
+        };
+        pool.submit(1, options, at(0)).unwrap();
+        match pool.finish(take(&pool, at(0)), outcome, at(ran)) {
+            Finish::Settled(done) => Some(done.result),
+            Finish::Retry { .. } => {
+                assert_eq!(pool.snapshot().retried, 1);
+                None
+            }
+            Finish::Stale(_) => panic!("nobody else settles it"),
+        }
+    };
+    for outcome in [Outcome::Success, Outcome::Failure, Outcome::Ignored] {
+        assert_eq!(finish(policy, outcome, 10, 1), None, "{outcome:?}");
+        // There is no budget for another.
+        let timed_out = Some(Settled::TimedOut(Phase::Run));
+        assert_eq!(finish(policy, outcome, 10, 0), timed_out, "{outcome:?}");
+    }
+    let success = finish(policy, Outcome::Success, 9, 1);
+    assert_eq!(success, Some(Settled::Completed), "in time");
+    for (ignored, failure) in [(false, Failure::Error), (true, Failure::Ignored)] {
+        let permanent = finish(policy, Outcome::Permanent { ignored }, 10, 1);
+        assert_eq!(permanent, Some(Settled::Failed(failure)));
+    }
+    let panicked = Some(Settled::Failed(Failure::Panic));
+    assert_eq!(finish(policy, Outcome::Panic, 10, 1), panicked);
+    let again = finish(policy.after_panics(), Outcome::Panic, 10, 1);
+    assert_eq!(again, None);
+    let given_up = finish(policy.after_panics(), Outcome::Panic, 10, 0);
+    assert_eq!(given_up, panicked, "a panic, and no time-out");
+}
+
+/// A result that does not count earns no retries.
+#[test]
+fn a_late_result_is_a_failure_to_the_breaker_and_adds_nothing_to_the_budget() {
+    let policy = Policy::new(2, Duration::ZERO, Duration::ZERO).unwrap();
+    let pool = Small::new(Config {
+        breaker: Some(breaker::Config {
+            consecutive: Some(2),
+            ..breaker::Config::DEFAULT
+        }),
+        retry: Some(policy.after_timeouts()),
+        retry_budget: Allowance {
+            percent: 100,
+            reserve: 0,
+        },
+        ..CONFIG
+    });
+    let options = Submit {
+        run_timeout: Some(Duration::from_millis(10)),
+        ..Submit::DEFAULT
+    };
+    for job in 0..2 {
+        pool.submit(job, options, at(0)).unwrap();
+        let done = settled(&pool, take(&pool, at(0)), Outcome::Success, at(10));
+        assert_eq!(done.result, Settled::TimedOut(Phase::Run));
+    }
+    let refused = pool.submit(2, options, at(10));
+    assert!(matches!(refused, Err(Refused::Open { .. })), "{refused:?}");
+}
+
 #[test]
 fn a_job_waits_for_an_open_breaker_if_it_may_be_retried() {
     let pool = Small::new(Config {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { MODES, packageTests } from '../support/browser.mjs';
 
 const test = await packageTests({ modes: MODES });
+const withoutBell = await packageTests({ without: 'bell' });
 const trap = { expectProblems: /unreachable|RuntimeError|trap/i };
 
 function assertLaw(sums) {
@@ -314,13 +315,13 @@ test('thousands of retries, cancellations and new jobs at once lose nothing', {}
   assertLaw(result.sums);
 });
 
-test('what an attempt returns after its time-out is no result: it is tried again, and times out in the end', { modes: ['threads', 'isolated'] }, async (page, { mode }) => {
+test('what an attempt returns after its time-out is no result: it is tried again, and times out in the end', {}, async (page, { mode }) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
     const errors = [];
     pool.addEventListener('jobretry', ({ detail }) => errors.push([detail.error.code, detail.error.cause?.name, detail.attempt]));
     const retry = { attempts: 2, backoff: 1, timeouts: true };
-    const end = await within(outcome(pool.run(...(mode === 'threads' ? ['yields', null] : ['busy', 60]), { timeout: 30, retry })));
+    const end = await within(outcome(pool.run(...(mode === 'threads' ? ['yields', 9] : ['busy', 60]), { timeout: 30, retry })));
     await until(() => pool.stats().abandoned === 0);
     const { timedOut, retried, completed } = pool.stats();
     return { end, errors, counts: [timedOut, retried, completed], sums: law(pool.stats()), after: await within(pool.run('upper', 'on')) };
@@ -329,4 +330,50 @@ test('what an attempt returns after its time-out is no result: it is tried again
   assert.deepEqual(result.errors, [['ERR_JOB_FAILED', 'TimeoutError', 1]]);
   assert.deepEqual([result.counts, result.after], [[1, 1, 0], 'ON']);
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
+test('a result that comes too late leaves no memory behind', { modes: ['threads'] }, async (page) => {
+  const grown = await page.evaluate(async () => {
+    const pool = await Pool.create({
+      workers: 1, createWorker: moduleWorker('/own-worker.js'), timeout: 5, retry: { attempts: 3, backoff: 0, timeouts: true, budget: false },
+    });
+    const run = async (jobs) => {
+      for (let i = 0; i < jobs; i++) await within(outcome(pool.run('yields', 4 << 20)));
+      await until(() => pool.stats().abandoned === 0);
+      return pool.stats().memoryBytes;
+    };
+    return -(await run(3)) + (await run(20));
+  });
+  assert.ok(grown < 16 << 20, `${grown} bytes of some 170 million`);
+});
+
+test('an attempt that failed is told though its job is over and another one has the place', { modes: ['threads'] }, async (page) => {
+  const events = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js'), retry: { attempts: 2, backoff: 0 } });
+    const events = [];
+    for (const type of ['jobretry', 'jobend']) pool.addEventListener(type, ({ detail }) => events.push([type, detail.id, detail.attempt]));
+    const first = pool.run('onAttempt', { attempt: 2 });
+    while (pool.stats().completed === 0);
+    const next = pool.run('upper', 'next');
+    await within(Promise.all([first, next]));
+    return events;
+  });
+  assert.deepEqual(events, [['jobretry', 1, 1], ['jobend', 1, 2], ['jobend', 2, 1]]);
+});
+
+withoutBell('a page that finds a job timed out hears first of its attempt that failed', {}, async (page) => {
+  const events = await page.evaluate(async () => {
+    const pool = await Pool.create({
+      workers: 1, createWorker: moduleWorker('/own-worker.js'), timeout: 30, retry: { attempts: 2, backoff: 0, budget: false },
+    });
+    const events = [];
+    for (const type of ['jobretry', 'jobend']) pool.addEventListener(type, ({ detail }) => events.push([type, detail.attempt, detail.error.code]));
+    const end = outcome(pool.run('slowSecond', null));
+    // It does not look before both attempts are over.
+    while (pool.stats().started < 2);
+    for (const start = performance.now(); performance.now() < start + 60;);
+    await within(end);
+    return events;
+  });
+  assert.deepEqual(events, [['jobretry', 1, 'ERR_JOB_FAILED'], ['jobend', 2, 'ERR_TIMEOUT']]);
 });

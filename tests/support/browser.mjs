@@ -133,7 +133,8 @@ let browser;
  * A browser and the package for a test file. The returned function defines a test that gets a fresh page with the
  * helpers of `site/harness.js` as globals, once for each of `modes` (its own, or those of the file), and that fails on
  * whatever goes wrong on the page; a test that provokes such a thing names it in `expectProblems`. With `only`, they are
- * skipped in every other browser; `without: 'waitAsync'` takes `Atomics.waitAsync` away from the page.
+ * skipped in every other browser; `without: 'waitAsync'` takes `Atomics.waitAsync` away from the page, `'bell'` what it
+ * tells.
  */
 export async function packageTests({ modes: usual = ['threads'], folder = packageFolder, only, without = '', ...serverOptions } = {}) {
   assert.ok(existsSync(join(folder, 'index.js')), `missing ${folder}: run \`cargo xtask build\` first`);

@@ -380,8 +380,9 @@ fn micros_or_never(at: Option<Instant>) -> f64 {
     at.map_or(-1.0, |at| at.as_micros() as f64)
 }
 
-/// The jobs that have to wait since the last call, oldest first, seven numbers each: token, until when (µs), the attempt
-/// that failed (0: none did), its outcome, and its error's address, length and the length to `free`, if not 0.
+/// The news of jobs that are tried again since the last call, oldest first, seven numbers each: token, until when it
+/// waits (µs), the attempt that failed (0: it waits now), its outcome, and its error's address, length and the length to
+/// `free`, if not 0.
 #[wasm_bindgen]
 pub fn delayed_jobs(number: u32) -> Vec<f64> {
     let mut numbers = Vec::new();

@@ -54,7 +54,7 @@ impl SharedPool {
                     return Some(token);
                 }
                 Take::Settled(completion) => self.settle(completion),
-                Take::Delayed { handle, at } => self.delayed(handle, at, None),
+                Take::Delayed { handle, at } => self.delayed(handle, at),
                 Take::Stale(token) => self.release(token),
                 Take::Empty { .. } => return None,
             }
@@ -70,10 +70,8 @@ impl SharedPool {
         let outcome = outcome(unsafe { record.fields() }, marks);
         // Nobody else looks at it meanwhile.
         record.set_phase(Phase::Done);
-        match self
-            .core
-            .finish(running, outcome, clock::instant(clock::now()))
-        {
+        let now = clock::instant(clock::now());
+        match self.end(running, outcome, now, &mut |_| ()) {
             Finish::Settled(completion) => self.note_end(&completion),
             // Settled before; the page knows.
             Finish::Stale(_) => {}

@@ -406,62 +406,75 @@ impl SharedPool {
     }
 
     /// Ends an attempt. The caller holds the token, and gives it up.
+    ///
+    /// The page hears of an attempt that failed before anybody can have the job for the next one: so whatever becomes of
+    /// the job later, its news come after these. That it waits the page hears once it does: before, to look for it when
+    /// its time comes might be in vain.
     pub fn finish(&self, running: Running<Token>, outcome: Outcome, now: Instant) {
-        let record = &self.records[*running.job() as usize];
-        let (handle, attempt) = (running.handle(), running.attempt());
-        // SAFETY: the caller holds the token.
-        let failed = if outcome != Outcome::Success
-            && unsafe { record.fields() }.terms.may_follow(attempt)
-        {
-            // The record is made ready for another attempt before the core decides: afterwards it may be anybody's.
+        let (token, handle, attempt) = (*running.job(), running.handle(), running.attempt());
+        let record = &self.records[token as usize];
+        let finish = self.end(running, outcome, now, &mut |at| {
+            // The record is made ready for another attempt: afterwards it may be anybody's.
             record.set_phase(Phase::Queued);
-            // SAFETY: as above.
-            let (outcome, output) = unsafe { (record.fields().outcome, record.take_output()) };
-            Some(Failed {
-                attempt,
-                outcome,
-                output,
-            })
-        } else {
-            None
-        };
-        match self.core.finish(running, outcome, now) {
-            Finish::Settled(completion) => {
-                if let Some(failed) = failed {
-                    // SAFETY: settled, the token is still ours.
-                    unsafe { record.put_output(failed.output) };
+            // SAFETY: until this returns the caller holds the token, and no borrow of the fields is alive.
+            let failed = unsafe {
+                if outcome == Outcome::Success {
+                    // After its time-out: nobody wants what it returned.
+                    record.free_output();
+                    record.fields().outcome = OutcomeCode::Completed as u32;
                 }
-                self.settle(completion);
-            }
-            Finish::Stale(token) => {
-                if let Some(failed) = failed {
-                    failed.output.free();
+                Failed {
+                    token,
+                    attempt,
+                    outcome: record.fields().outcome,
+                    output: record.take_output(),
                 }
-                self.release(token);
-            }
-            Finish::Retry { at } => self.delayed(handle, at, failed),
+            };
+            let at = at.as_micros() as f64;
+            self.retries.0.push(Notice::new(handle, at, Some(failed)));
+        });
+        match finish {
+            Finish::Settled(completion) => self.settle(completion),
+            Finish::Stale(token) => self.release(token),
+            Finish::Retry { at } => self.delayed(handle, at),
         }
     }
 
-    /// Tells the page of a job that has to wait.
-    pub fn delayed(&self, handle: Handle, at: Instant, failed: Option<Failed>) {
-        let notice = Notice::new(handle, at.as_micros() as f64, failed);
+    /// [`Core::finish_with`], once for all that call it.
+    pub fn end(
+        &self,
+        running: Running<Token>,
+        outcome: Outcome,
+        now: Instant,
+        before: &mut dyn FnMut(Instant),
+    ) -> Finish<Token> {
+        self.core.finish_with(running, outcome, now, before)
+    }
+
+    /// Tells the page that a job waits now.
+    pub fn delayed(&self, handle: Handle, at: Instant) {
+        let notice = Notice::new(handle, at.as_micros() as f64, None);
         self.retries.0.push(notice);
         self.ring();
     }
 
-    /// What the page has not heard yet of delayed jobs that there still are, oldest first.
-    pub fn delayed_jobs(&self) -> Vec<(Token, Notice)> {
-        let mut jobs = Vec::new();
-        for notice in self.retries.0.take() {
-            let token = self.token_of_slot[notice.handle.index()].load(Ordering::Relaxed);
+    /// What the page has not heard yet of jobs that are tried again, oldest first; not of those whose tokens are others'
+    /// by now.
+    pub fn delayed_jobs(&self) -> impl Iterator<Item = (Token, Notice)> {
+        self.retries.0.take().into_iter().filter_map(|notice| {
+            let token = match &notice.failed {
+                // Its slot may be another job's before the page has seen its end.
+                Some(failed) => failed.token,
+                None => self.token_of_slot[notice.handle.index()].load(Ordering::Relaxed),
+            };
             if self.records[token as usize].handle() == notice.handle {
-                jobs.push((token, notice));
-            } else if let Some(failed) = notice.failed {
+                return Some((token, notice));
+            }
+            if let Some(failed) = notice.failed {
                 failed.output.free();
             }
-        }
-        jobs
+            None
+        })
     }
 }
 

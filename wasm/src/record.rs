@@ -146,7 +146,6 @@ pub enum OutcomeCode {
 
 /// An output outside its record. It owns its block, if it has one; dropped without `free`, that leaks.
 pub struct Output {
-    kind: u32,
     pub address: u32,
     pub length: u32,
     /// The capacity of its own block, or 0.
@@ -330,7 +329,7 @@ impl Record {
         unsafe { self.take_output() }.free();
     }
 
-    /// Takes the output out of the record.
+    /// Takes the output out of the record, which has none then.
     ///
     /// # Safety
     /// As [`Self::fields`].
@@ -338,24 +337,10 @@ impl Record {
         // SAFETY: by the caller's promise.
         let fields = unsafe { self.fields() };
         Output {
-            kind: fields.output_kind,
             address: fields.output,
-            length: fields.output_len,
+            length: mem::take(&mut fields.output_len),
             capacity: mem::take(&mut fields.output_capacity),
         }
-    }
-
-    /// Puts an output back that was taken out.
-    ///
-    /// # Safety
-    /// As [`Self::fields`].
-    pub unsafe fn put_output(&self, output: Output) {
-        // SAFETY: by the caller's promise.
-        let fields = unsafe { self.fields() };
-        fields.output_kind = output.kind;
-        fields.output = output.address;
-        fields.output_len = output.length;
-        fields.output_capacity = output.capacity;
     }
 
     /// Writes a job as the page does.

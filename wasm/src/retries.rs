@@ -1,32 +1,39 @@
-//! `Retries`: how the page hears of jobs that wait for another attempt.
+//! `Retries`: how the page hears of jobs that are tried again.
 //!
 //! Whoever delays a job has no claim to its record afterwards: the next one to take it may be at work already. So the
-//! news travels in a block of its own.
+//! news travel in blocks of their own. They come in two parts (see `SharedPool::finish`):
+//!
+//! 1. An attempt has *failed*. That is told before the core shows the job, hence before anybody can end it: the page,
+//!    which looks for ended jobs first and for news after, has heard of all failed attempts of a job whose end it sees.
+//! 2. The job *waits*. That is told once the core shows it: a page that looks when the time has come then finds it.
+//!
+//! News of a job that is over are dropped: of the second kind, or of a job that was cancelled.
 
 use std::cell::Cell;
 
 use weirpool_core::pool::Handle;
 
 use crate::list::TakeAllList;
-use crate::record::Output;
+use crate::record::{Output, Token};
 
-/// What the page hears of a delayed job.
+/// What the page hears of a job that is tried again.
 pub struct Notice {
     /// Link on the list: the next notice's address, or 0. Belongs to whoever holds the notice.
     next: Cell<u32>,
     pub handle: Handle,
     /// Not before this time (µs).
     pub at: f64,
-    /// `None`: its turn came while the breaker was open, or without a token of the rate limit.
+    /// `None`: the job waits until then.
     pub failed: Option<Failed>,
 }
 
 /// An attempt that failed.
 pub struct Failed {
+    pub token: Token,
     pub attempt: u32,
-    /// An `OutcomeCode`.
+    /// An `OutcomeCode`; `Completed` is a result that came after the attempt's time-out.
     pub outcome: u32,
-    /// The error. Whoever takes the notice frees it.
+    /// The error, if it has one. Whoever takes the notice frees it.
     pub output: Output,
 }
 

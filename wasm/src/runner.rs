@@ -48,7 +48,7 @@ pub fn run(pool: &'static SharedPool, team: &Arc<Team>, generation: u32) {
                 }
             }
             Take::Settled(completion) => pool.settle(completion),
-            Take::Delayed { handle, at } => pool.delayed(handle, at, None),
+            Take::Delayed { handle, at } => pool.delayed(handle, at),
             Take::Stale(token) => pool.release(token),
             Take::Empty { .. } => {
                 state.set_activity(Activity::Idle);
@@ -108,25 +108,10 @@ fn run_job(
     let outcome = execute(record, token, &context);
     IN_JOB.set(false);
     let end = clock::now();
-    // SAFETY: the token is ours, and no borrow of the fields is alive.
-    let outcome = if lenient
-        && outcome == Outcome::Success
-        && end - now >= unsafe { record.fields() }.run_timeout
-    {
-        // SAFETY: as above.
-        unsafe { record.free_output() };
-        fail(record, OutcomeCode::Error, ("name", "TimeoutError"), LATE)
-    } else {
-        outcome
-    };
     state.end();
     pool.finish(running, outcome, clock::instant(end));
     Some(end)
 }
-
-/// What a handler is told, as an error of its own, that returned after the time of an attempt that may be repeated: it
-/// may have given up. `wasm/ts/dispatch.ts` says the same.
-const LATE: &str = "it returned after its time-out";
 
 /// Runs the job's handler and writes what came of it into the record, whose token is the caller's.
 pub fn execute(record: &Record, token: Token, context: &Context<'_>) -> Outcome {

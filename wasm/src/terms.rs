@@ -60,18 +60,13 @@ impl Terms {
         self.attempts() > 1
     }
 
-    /// Whether another attempt may follow this one.
-    pub const fn may_follow(self, attempt: u32) -> bool {
-        attempt < self.attempts()
-    }
-
     pub const fn retries_timeouts(self) -> bool {
         self.0 & Self::TIMEOUTS != 0
     }
 
     /// Whether the run time-out of this attempt is left to its handler, since another one may follow.
     pub const fn is_lenient(self, attempt: u32) -> bool {
-        self.retries_timeouts() && self.may_follow(attempt)
+        self.retries_timeouts() && attempt < self.attempts()
     }
 
     #[cfg(test)]

@@ -223,14 +223,41 @@ async fn a_failed_job_comes_round_with_its_input_and_the_page_hears_of_it() {
     );
 
     let news = pool.delayed_jobs();
-    let failed = |(token, notice): (Token, Notice)| {
-        let failed = notice.failed.expect("an attempt failed");
-        let heard = (token, failed.attempt, failed.outcome);
-        failed.output.free();
-        heard
+    let heard = |(token, notice): (Token, Notice)| {
+        assert_eq!(token, 0);
+        notice.failed.map(|failed| {
+            failed.output.free();
+            (failed.attempt, failed.outcome)
+        })
     };
-    let news: Vec<_> = news.into_iter().map(failed).collect();
-    assert_eq!(news, [(0, 1, ends[0]), (0, 2, ends[0])]);
+    let news: Vec<_> = news.map(heard).collect();
+    // Of each attempt that it failed, then that the job waits.
+    assert_eq!(news, [Some((1, ends[0])), None, Some((2, ends[0])), None]);
+}
+
+#[wasm_bindgen_test]
+async fn the_news_of_a_failed_attempt_outlast_the_slot() {
+    let pool = pool(config(1)).await;
+    write(pool, 0, "simulate", r#"{"duration":0,"outcome":"error"}"#);
+    // SAFETY: this thread is the page and holds the token.
+    unsafe { pool.records[0].fields() }.terms = Terms::with_retries(2);
+    submit(pool, 0).expect("admitted");
+    while pool.core.snapshot().failed == 0 {
+        let _ = pool.poll();
+        pause(1).await;
+    }
+    // It has ended, and the page has not looked yet. The free slots are a stack.
+    pool.core.pause();
+    write(pool, 1, "simulate", r#"{"duration":0}"#);
+    submit(pool, 1).expect("its place is free");
+    let [handle, next] = [0, 1].map(|token: usize| pool.records[token].handle());
+    assert_eq!(handle.index(), next.index());
+    let news = pool.delayed_jobs().map(|(token, notice)| {
+        let failed = notice.failed.expect("that it waited is of no interest");
+        failed.output.free();
+        (token, failed.attempt)
+    });
+    assert_eq!(news.collect::<Vec<_>>(), [(0, 1)]);
 }
 
 #[wasm_bindgen_test]
@@ -251,7 +278,7 @@ async fn a_delayed_job_is_cancelled_and_nobody_hears_of_it_any_more() {
     submit(pool, 0).expect("its place is free");
     let back = settled(pool, 1).await;
     assert_eq!(back, [(0, OutcomeCode::Completed as u32)]);
-    assert!(pool.delayed_jobs().is_empty());
+    assert!(pool.delayed_jobs().next().is_none());
 }
 
 #[wasm_bindgen_test]

@@ -1,10 +1,10 @@
-//! Models of `TakeAllList`, `Progress` and `Runners` under every interleaving:
+//! Models of `TakeAllList`, `Progress`, `Runners` and the news of retries under every interleaving:
 //! `RUSTFLAGS="--cfg loom" cargo test -p weirpool-wasm --release --test loom`.
 #![cfg(loom)]
 
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
-use loom::sync::atomic::Ordering::{Relaxed, SeqCst};
+use loom::sync::atomic::Ordering::{AcqRel, Relaxed, Release, SeqCst};
 use loom::sync::atomic::{AtomicU32, fence};
 use loom::thread;
 use weirpool_wasm::list::TakeAllList;
@@ -24,6 +24,14 @@ unsafe impl Sync for Items {}
 unsafe impl Send for Items {}
 
 impl Items {
+    fn new() -> Self {
+        Self {
+            list: TakeAllList::new(),
+            links: [0; 3].map(UnsafeCell::new),
+            contents: [0; 3].map(UnsafeCell::new),
+        }
+    }
+
     fn push(&self, item: u32) {
         let place = item as usize - 1;
         // SAFETY: the item is not on the list.
@@ -53,11 +61,7 @@ impl Items {
 #[test]
 fn nothing_is_lost_or_doubled_and_each_pusher_keeps_its_order() {
     loom::model(|| {
-        let items = Arc::new(Items {
-            list: TakeAllList::new(),
-            links: [0; 3].map(UnsafeCell::new),
-            contents: [0; 3].map(UnsafeCell::new),
-        });
+        let items = Arc::new(Items::new());
         let one = {
             let items = items.clone();
             thread::spawn(move || {
@@ -200,4 +204,93 @@ fn no_job_is_forgotten_when_the_generation_changes_under_a_runner() {
 #[test]
 fn no_job_is_forgotten_when_the_generation_changes_at_rest() {
     jobs_survive_a_change_of_generation(true);
+}
+
+/// A job whose first attempt fails while its backoff is over at once, and what the page has of it.
+struct Retried {
+    /// The slot of the core.
+    stage: AtomicU32,
+    news: Items,
+    ended: Items,
+}
+
+const RUNNING: u32 = 0;
+const DELAYED: u32 = 1;
+const QUEUED: u32 = 2;
+const TAKEN: u32 = 3;
+/// The news.
+const FAILED: u32 = 1;
+const WAITS: u32 = 2;
+
+impl Retried {
+    /// `SharedPool::finish`.
+    fn fail(&self) {
+        self.news.push(FAILED);
+        self.stage.store(DELAYED, Release);
+        self.news.push(WAITS);
+    }
+
+    /// `Pool::poll`, and the first half of `Pool::take`.
+    fn promote(&self) {
+        let _ = self.change(DELAYED, QUEUED);
+    }
+
+    /// `Pool::take`, and the end of the second attempt.
+    fn run(&self) {
+        self.promote();
+        if self.change(QUEUED, TAKEN) {
+            self.ended.push(1);
+        }
+    }
+
+    fn change(&self, from: u32, to: u32) -> bool {
+        self.stage
+            .compare_exchange(from, to, AcqRel, Relaxed)
+            .is_ok()
+    }
+
+    /// The page: `wasm/ts/drain.ts`, and the timer that the news set. Whether it saw the job's end.
+    fn look(&self, told: &mut bool) -> bool {
+        let ended = self.ended.take_all();
+        for item in self.news.take_all() {
+            *told |= item == FAILED;
+            self.promote();
+        }
+        assert!(*told || ended.is_empty(), "a failed attempt is untold");
+        !ended.is_empty()
+    }
+}
+
+#[test]
+fn the_page_hears_of_a_failed_attempt_before_the_end_and_forgets_no_job_that_waits() {
+    loom::model(|| {
+        let job = Arc::new(Retried {
+            stage: AtomicU32::new(RUNNING),
+            news: Items::new(),
+            ended: Items::new(),
+        });
+        let first = {
+            let job = job.clone();
+            thread::spawn(move || job.fail())
+        };
+        let next = {
+            let job = job.clone();
+            thread::spawn(move || job.run())
+        };
+        // In a thread of its own, too: loom does not hold the first one up for the others.
+        let page = {
+            let job = job.clone();
+            thread::spawn(move || {
+                let mut told = false;
+                (job.look(&mut told), told)
+            })
+        };
+        first.join().unwrap();
+        next.join().unwrap();
+        let (mut ended, mut told) = page.join().unwrap();
+        // The doorbell: whatever was pushed is seen.
+        ended |= job.look(&mut told);
+        assert!(told);
+        assert!(ended || job.change(QUEUED, TAKEN), "nobody looks for it");
+    });
 }

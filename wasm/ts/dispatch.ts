@@ -6,10 +6,9 @@ import { Completions } from './drain.ts';
 import type { Engine } from './engine.ts';
 import { failure } from './failures.ts';
 import { copyOut, LARGE } from './loader.ts';
-import { errorAnswer, type Answer, type Order } from './perform.ts';
+import type { Answer, Order } from './perform.ts';
 import * as R from './record.ts';
-import { Outcome } from './record.ts';
-import { isLenient, lenientEnd } from './retry.ts';
+import { isLenient } from './retry.ts';
 import type { Table } from './table.ts';
 import * as glue from './wasm.js';
 
@@ -70,12 +69,7 @@ export class Dispatch {
     if (instance.broken) return false;
     const { i32, f64 } = this.#table;
     const record = this.#table.recordOf(token);
-    // The core takes it for a time-out: see LATE in wasm/src/runner.rs.
-    const now = performance.now();
-    const isLate = answer.outcome === Outcome.COMPLETED && now >= lenientEnd(this.#table, record);
-    const { outcome, kind, bytes, marks } = isLate
-      ? errorAnswer(Outcome.ERROR, { name: 'TimeoutError', message: 'it returned after its time-out' })
-      : answer;
+    const { outcome, kind, bytes, marks } = answer;
     i32[record + R.OUTCOME] = outcome;
     i32[record + R.OUTPUT_KIND] = kind;
     // The output never goes into this memory.
@@ -83,7 +77,7 @@ export class Dispatch {
     let again: number;
     try {
       // A handler that held the page up: nobody could look before it returned.
-      if (now * 1000 >= deadlineOf(f64, record)) engine.settleDue();
+      if (performance.now() * 1000 >= deadlineOf(f64, record)) engine.settleDue();
       again = glue.hand_in(this.#table.pool, token, marks);
     } catch (error) {
       instance.suspect(error);

@@ -244,7 +244,8 @@ export class Engine {
   /** A job waits until `at` (µs), after an attempt if `error` makes what that ended by. */
   delayed(task: Task, at: number, error?: () => PoolError): void {
     if (task.extra === undefined) this.admission.addExtra(task, 0, undefined, undefined);
-    task.extra!.notBefore = at;
+    // A worker that is held up tells late that it waited.
+    task.extra!.notBefore = Math.max(task.extra!.notBefore, at);
     this.watchdog.by(at / 1000 - performance.now());
     if (error !== undefined && this.listening) {
       const { id, name: job, attempt } = task;
@@ -348,7 +349,7 @@ export class Engine {
     return Math.min(Math.max(next, 0), this.executor.killRunaways());
   }
 
-  /** Jobs have to wait. */
+  /** News of jobs that are tried again or have to wait. */
   hearOfDelays(): void {
     const { instance, table } = this;
     if (instance.broken) return;

@@ -55,7 +55,10 @@ export function badData(task: Task, thrown: unknown, what = 'input'): PoolError 
   });
 }
 
-/** How a job ended that has no result; `output` is its error where that is not in memory. */
+/** The error of an attempt that returned after its time-out and may be repeated: the core does not let the result count. */
+const LATE: ErrorData = { name: 'TimeoutError', message: 'it returned after its time-out' };
+
+/** How a job or an attempt ended that has no result; `output` is its error where that is not in memory. */
 export function failure(task: Task, outcome: number, table: Table, token: number, output?: Uint8Array<ArrayBuffer>): PoolError {
   const record = table.recordOf(token);
   const who = `job ${task.id} (${task.name})`;
@@ -75,7 +78,7 @@ export function failure(task: Task, outcome: number, table: Table, token: number
     case Outcome.CANCELLED:
       return new PoolError('ERR_CANCELLED', `${who} was cancelled`, details);
   }
-  const description = described(output ?? table.output(record));
+  const description = outcome === Outcome.COMPLETED ? LATE : described(output ?? table.output(record));
   const cause = reviveError(description);
   const text = description.message ?? '';
   switch (outcome) {

@@ -193,6 +193,8 @@ export class Settlement {
   /** A running job has passed its deadline. */
   timedOut(token: number, outcome: number): void {
     const { table } = this.#engine;
+    // Before its end those of its attempts that failed. Whoever hears of them may bring about a reset: then it has no token.
+    this.#engine.hearOfDelays();
     const task = table.tasks[token];
     if (task === undefined) return;
     this.measure(task, token, true);

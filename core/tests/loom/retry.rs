@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use loom::{sync::Arc, thread};
+use loom::{cell::Cell, sync::Arc, thread};
 use weirpool_core::{
     pool::{
-        Cancel, Carried, Finish, Handle, Outcome, Policy, Poll, Retry, Running, Submit, Take,
-        WorkerId,
+        Cancel, Carried, Config, Finish, Handle, Outcome, Policy, Poll, Retry, Running, Submit,
+        Take, WorkerId,
     },
     time::Instant,
 };
@@ -107,6 +107,38 @@ fn retry_against_the_total_deadline() {
         assert!(!pool.is_live(handle));
         assert!(matches!(pool.poll(LATER), Poll::Idle { next: None }));
         check_quiet(&pool);
+    });
+}
+
+/// Whoever has the job after an attempt that failed comes after what was done before anybody could have it.
+#[test]
+fn a_failed_attempt_is_told_before_the_next_one_begins() {
+    model(|| {
+        // Two permits: the next attempt need not wait for the end of `finish`.
+        let pool = Arc::new(Small::new(Config {
+            capacity: 1,
+            limit: 2,
+            most_running: 2,
+            ..Config::DEFAULT
+        }));
+        pool.submit(1, with_retry(), NOW).unwrap();
+        let running = take(&pool).unwrap();
+        let told = Arc::new(Cell::new(false));
+        let worker = {
+            let (pool, told) = (pool.clone(), told.clone());
+            thread::spawn(move || {
+                let tell = |_| told.set(true);
+                let finish = pool.finish_with(running, Outcome::Failure, NOW, tell);
+                assert!(matches!(finish, Finish::Retry { .. }), "{finish:?}");
+            })
+        };
+        let early = take(&pool).map(|running| {
+            assert!(told.get());
+            finish(&pool, running)
+        });
+        worker.join().unwrap();
+        let late = take(&pool).map(|running| finish(&pool, running));
+        assert_eq!(early.or(late), Some(true));
     });
 }
 

@@ -266,7 +266,14 @@ impl Scene {
 
     pub fn finish_one(&mut self, bits: u64, outcome: Outcome) {
         let running = self.held.remove(&bits).unwrap();
-        let answer = self.pool.finish(running, outcome, self.at());
+        let mut told = None;
+        let tell = |at| assert_eq!(told.replace(at), None, "told twice");
+        let answer = self.pool.finish_with(running, outcome, self.at(), tell);
+        let retried = match &answer {
+            Finish::Retry { at } => Some(*at),
+            _ => None,
+        };
+        assert_eq!(told, retried);
         let in_flight = self.running.len();
         let run = self.running.remove(&bits).unwrap();
         if let Some(settled) = run.settled {
@@ -289,10 +296,10 @@ impl Scene {
         let too_late = job.is_lenient() && job.run_timeout.is_some_and(|most| ran >= most);
         // What it ends as, whether it may be tried again, and what the breaker is told.
         let (result, retryable, verdict) = match outcome {
-            Outcome::Success => (Settled::Completed, false, Some(true)),
-            Outcome::Failure | Outcome::Ignored if too_late => {
+            Outcome::Success | Outcome::Failure | Outcome::Ignored if too_late => {
                 (Settled::TimedOut(Phase::Run), true, Some(false))
             }
+            Outcome::Success => (Settled::Completed, false, Some(true)),
             Outcome::Failure => (error, true, Some(false)),
             Outcome::Ignored => (ignored, true, None),
             Outcome::Permanent { ignored: false } => (error, false, Some(false)),
@@ -337,7 +344,7 @@ impl Scene {
             assert!(!self.budget.withdraw(), "it could be tried again");
         }
         tell(job.kind);
-        if outcome == Outcome::Success {
+        if result == Settled::Completed {
             self.budget.deposit();
         }
         let expected = Completion {

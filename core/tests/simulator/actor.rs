@@ -140,10 +140,12 @@ impl<const SLOTS: usize> Actor<SLOTS> {
                 Ok(handle) => {
                     // A stamp is at most the latest time and one more for each submission.
                     let ceiling = ledger.latest / STAMP_MICROS + ledger.jobs.len() as u64 / 16 + 1;
+                    let early = ledger.delayed_early.remove(&handle);
                     let job = &mut ledger.jobs[job];
                     job.submitted.end = span.end;
                     job.ceiling = ceiling;
                     job.handle = Some(handle);
+                    job.removed = job.removed.or(early);
                     Some(handle)
                 }
                 Err(refused) => {
@@ -215,9 +217,9 @@ impl<const SLOTS: usize> Actor<SLOTS> {
                 }
                 Take::Delayed { handle, .. } => {
                     let is = |job: &Job| job.handle == Some(handle);
-                    // Its submitter may not have heard of it yet.
-                    if let Some(job) = ledger.jobs.iter().position(is) {
-                        ledger.remove(job as u64, handle, span, true);
+                    match ledger.jobs.iter().position(is) {
+                        Some(job) => ledger.remove(job as u64, handle, span, true),
+                        None => _ = ledger.delayed_early.entry(handle).or_insert(span),
                     }
                     (true, None)
                 }

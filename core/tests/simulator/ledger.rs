@@ -24,6 +24,8 @@ pub struct Ledger {
     pub jobs: Vec<Job>,
     pub suspects: Vec<Suspect>,
     pub settled: HashMap<Handle, Settled>,
+    /// Who first delayed a job whose submitter has not heard of its handle yet.
+    pub delayed_early: HashMap<Handle, Span>,
     pub contexts: Vec<Doing>,
     /// What a level is worth, in stamps.
     pub ageing: Option<u64>,

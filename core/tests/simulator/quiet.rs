@@ -139,6 +139,9 @@ impl<const SLOTS: usize> World<SLOTS> {
     }
 }
 
+/// An end after which a job is not tried again, however late it comes.
+const OVER: Outcome = Outcome::Permanent { ignored: true };
+
 /// What contexts that are down may have taken with them, at most.
 #[derive(Clone, Copy, Default, Debug)]
 struct Lost {
@@ -223,7 +226,7 @@ impl<const SLOTS: usize> Actor<SLOTS> {
     /// Empties the pool. As long as the dead have not taken all permits, every job can be run.
     fn drain(&mut self, lost: Lost) {
         while self.take() {
-            self.finish(Outcome::Success);
+            self.finish(OVER);
         }
         let left = self.abort_next();
         assert!(
@@ -281,7 +284,7 @@ impl<const SLOTS: usize> Actor<SLOTS> {
         );
         self.fill();
         for mut worker in workers {
-            worker.finish(Outcome::Success);
+            worker.finish(OVER);
         }
         self.drain(lost);
     }

@@ -95,17 +95,18 @@ impl<const SLOTS: usize> World<SLOTS> {
             Some(_) => usize::from(config.most_running),
             None => 0,
         };
-        // One that is put in line is counted as delayed until its promoter is through.
         let busy = ledger.busy(|operation| operation != Operation::Other);
+        // One that is put in line is counted as delayed until its promoter is through, even while it runs.
+        let twice = busy.min(seen.delayed as usize);
         let waiting = seen.queued + seen.delayed;
         assert!(
-            waiting as usize <= config.capacity + retries + busy.min(seen.delayed as usize),
+            waiting as usize <= config.capacity + retries + twice,
             "{waiting} wait"
         );
         let in_flight = u64::from(waiting + seen.running);
         let most = u64::from(ledger.max_in_flight.unwrap_or(u32::MAX));
         assert!(
-            in_flight <= most.max(u64::from(waiting)),
+            in_flight <= most.max(u64::from(waiting)) + twice as u64,
             "{in_flight} in flight"
         );
         // Law 1 at any moment: who is in the middle of an operation makes a difference of one job at most.

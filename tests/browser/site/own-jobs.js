@@ -46,10 +46,10 @@ export const jobs = {
     while (performance.now() < end);
     return 'done';
   },
-  /** Ends as soon as it sees that nobody waits for it, and says so by a value. */
-  yields(_, context) {
+  /** Ends as soon as it sees that nobody waits for it, and says so by a value of so many bytes. */
+  yields(length, context) {
     while (!context.cancelled);
-    return 'gave up';
+    return new Uint8Array(length);
   },
 
   later: () => Promise.resolve(1),
@@ -92,6 +92,11 @@ export const jobs = {
     while (context.attempt === 1 && (deaf || !context.cancelled));
     if (context.cancelled) throw new Error('too slow');
     return context.attempt;
+  },
+  // The first attempt fails, another takes until it is told to stop.
+  slowSecond(_, context) {
+    if (context.attempt === 1) throw new Error('no');
+    while (!context.cancelled);
   },
   // Reports its progress, step by step; the page has time to see it.
   steps(count, context) {
