@@ -433,7 +433,7 @@ pub struct Expired {
     pub wait: Duration,
     /// How long the attempt has run.
     pub run: Duration,
-    /// From submission until now.
+    /// From submission until now; never less than `run`.
     pub total: Duration,
     /// Which attempt, from 1.
     pub attempt: u32,
@@ -453,7 +453,7 @@ pub struct Completion<T> {
     pub wait: Duration,
     /// From the start of its last attempt to its settlement; zero if it was waiting for one.
     pub run: Duration,
-    /// From submission to settlement: all attempts and pauses.
+    /// From submission to settlement: all attempts and pauses; never less than `run`.
     pub total: Duration,
     /// The last attempt that began, from 1; 0 if none did.
     pub attempt: u32,

@@ -244,7 +244,7 @@ pub struct Snapshot {
     pub utilization: u32,
     /// Of every attempt, from when it could begin (the submission or the end of the backoff) to its start.
     pub wait: Summary,
-    /// Of every attempt, from its start to its end or its deadline.
+    /// Of every attempt, from its start to its end or its deadline; those of jobs that were cancelled are left out.
     pub run: Summary,
     /// Of every job that an attempt's end or deadline settled, from its submission until then.
     pub total: Summary,

@@ -388,7 +388,8 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
         }
         self.report(permits, &attempt, run, now);
         self.permits.release();
-        let total = now.saturating_since(submitted);
+        // The clock of whoever submitted it may be ahead of its worker's.
+        let total = now.saturating_since(submitted).max(run);
         let metrics = &self.ledger.metrics;
         metrics.settled(&attempt.result);
         metrics.ran(run);

@@ -155,13 +155,14 @@ impl Watch {
             Phase::Total
         };
         let attempt = detail >> Self::ATTEMPT_SHIFT & 0xff;
+        let run = now.saturating_since(started);
         let expired = Expired {
             handle,
             phase,
             worker: WorkerId(detail as u16),
             wait: started.saturating_since(terms.ready(submitted, attempt > 1)),
-            run: now.saturating_since(started),
-            total: now.saturating_since(submitted),
+            run,
+            total: now.saturating_since(submitted).max(run),
             attempt,
         };
         let permits = self.permits.load(Ordering::Relaxed);

@@ -353,7 +353,7 @@ impl Scene {
             result,
             wait: since(run.started, job.ready),
             run: ran,
-            total: since(self.now, job.submitted),
+            total: since(self.now, job.submitted).max(ran),
             attempt: job.attempts,
             worker: Some(run.worker),
         };
@@ -427,7 +427,7 @@ impl Scene {
             worker: run.worker,
             wait: since(run.started, run.job.ready),
             run: since(self.now, run.started),
-            total: since(self.now, run.job.submitted),
+            total: since(self.now, run.job.submitted).max(since(self.now, run.started)),
             attempt: run.job.attempts,
         };
         assert_eq!(expired, expected);
