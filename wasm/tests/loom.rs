@@ -103,6 +103,7 @@ fn a_reader_sees_one_whole_report_or_none() {
         assert_eq!(progress.read(), Some((2, 2e9, 2e99)));
     });
 }
+
 /// What runners and page share: the queue and the permits are one counter each.
 struct Work {
     runners: Runners,
