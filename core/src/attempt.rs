@@ -24,7 +24,13 @@ pub(crate) struct Attempt {
 }
 
 impl Attempt {
-    pub(crate) fn ended(outcome: Outcome, course: Course, terms: &Terms, run: Duration) -> Self {
+    pub(crate) fn ended(
+        outcome: Outcome,
+        course: Course,
+        terms: &Terms,
+        run: Duration,
+        now: Instant,
+    ) -> Self {
         let failure = |counted: bool, may_be_retried: bool| Self {
             result: Settled::Failed(if counted {
                 Failure::Error
@@ -34,15 +40,21 @@ impl Attempt {
             verdict: counted.then_some(Verdict::Failure),
             may_be_retried,
         };
+        // The phase whose time is up, where the handler was left to see that by itself.
+        let late = match outcome {
+            _ if !terms.is_lenient(course) => None,
+            Outcome::Panic | Outcome::Permanent { .. } => None,
+            // As `poll` would have it.
+            _ if now >= terms.total_deadline() => Some(Phase::Total),
+            _ => (micros(run) >= terms.run_timeout()).then_some(Phase::Run),
+        };
+        if let Some(phase) = late {
+            return Self {
+                result: Settled::TimedOut(phase),
+                ..failure(true, phase == Phase::Run)
+            };
+        }
         match outcome {
-            Outcome::Success | Outcome::Failure | Outcome::Ignored
-                if terms.is_lenient(course) && micros(run) >= terms.run_timeout() =>
-            {
-                Self {
-                    result: Settled::TimedOut(Phase::Run),
-                    ..failure(true, true)
-                }
-            }
             Outcome::Success => Self {
                 result: Settled::Completed,
                 verdict: Some(Verdict::Success),

@@ -313,7 +313,7 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
     ///
     /// That is the place to report the attempt, or to make ready what the next one uses. It is too early to wait for that
     /// time: [`poll`](Self::poll) does not see the job before this returns. A cancellation may still come between: then the
-    /// job is [`Finish::Stale`], and no attempt follows.
+    /// job is [`Finish::Stale`], and no attempt follows. `before` must not panic: the job would be nobody's for ever.
     ///
     /// ```
     /// use weirpool_core::pool::{Config, Finish, Outcome, Policy, Pool, Submit, Take, WorkerId};
@@ -348,7 +348,7 @@ impl<T, const SLOTS: usize, const KINDS: usize> Pool<T, SLOTS, KINDS> {
             return Finish::Stale(job);
         };
         let run = now.saturating_since(started);
-        let attempt = Attempt::ended(outcome, course, terms, run);
+        let attempt = Attempt::ended(outcome, course, terms, run, now);
         if attempt.may_be_retried
             && let Some(policy) = terms.policy(course)
         {

@@ -214,6 +214,27 @@ fn a_late_result_is_a_time_out_and_a_late_panic_or_permanent_error_is_not() {
     assert_eq!(given_up, panicked, "a panic, and no time-out");
 }
 
+/// Its handler watches the time by itself, and sees the total time-out as it sees the run time-out.
+#[test]
+fn a_result_after_the_total_time_out_of_such_an_attempt_does_not_count_either() {
+    let policy = Policy::new(2, Duration::ZERO, Duration::ZERO).unwrap();
+    for (policy, ran, result) in [
+        (policy.after_timeouts(), 9, Settled::Completed),
+        (policy.after_timeouts(), 10, Settled::TimedOut(Phase::Total)),
+        (policy, 10, Settled::Completed),
+    ] {
+        let pool = Small::new(CONFIG);
+        let options = Submit {
+            total_timeout: Some(Duration::from_millis(10)),
+            retry: Retry::Policy(policy),
+            ..Submit::DEFAULT
+        };
+        pool.submit(1, options, at(0)).unwrap();
+        let done = settled(&pool, take(&pool, at(0)), Outcome::Success, at(ran));
+        assert_eq!(done.result, result);
+    }
+}
+
 /// A result that does not count earns no retries.
 #[test]
 fn a_late_result_is_a_failure_to_the_breaker_and_adds_nothing_to_the_budget() {

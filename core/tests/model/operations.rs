@@ -293,18 +293,25 @@ impl Scene {
         );
         let mut job = run.job;
         let ran = since(self.now, run.started);
-        let too_late = job.is_lenient() && job.run_timeout.is_some_and(|most| ran >= most);
+        let late = match outcome {
+            _ if !job.is_lenient() => None,
+            _ if self.now >= job.total_deadline => Some(Phase::Total),
+            _ => job
+                .run_timeout
+                .filter(|most| ran >= *most)
+                .map(|_| Phase::Run),
+        };
         // What it ends as, whether it may be tried again, and what the breaker is told.
-        let (result, retryable, verdict) = match outcome {
-            Outcome::Success | Outcome::Failure | Outcome::Ignored if too_late => {
-                (Settled::TimedOut(Phase::Run), true, Some(false))
+        let (result, retryable, verdict) = match (outcome, late) {
+            (Outcome::Success | Outcome::Failure | Outcome::Ignored, Some(phase)) => {
+                (Settled::TimedOut(phase), phase == Phase::Run, Some(false))
             }
-            Outcome::Success => (Settled::Completed, false, Some(true)),
-            Outcome::Failure => (error, true, Some(false)),
-            Outcome::Ignored => (ignored, true, None),
-            Outcome::Permanent { ignored: false } => (error, false, Some(false)),
-            Outcome::Permanent { ignored: true } => (ignored, false, None),
-            Outcome::Panic => (
+            (Outcome::Success, _) => (Settled::Completed, false, Some(true)),
+            (Outcome::Failure, _) => (error, true, Some(false)),
+            (Outcome::Ignored, _) => (ignored, true, None),
+            (Outcome::Permanent { ignored: false }, _) => (error, false, Some(false)),
+            (Outcome::Permanent { ignored: true }, _) => (ignored, false, None),
+            (Outcome::Panic, _) => (
                 Settled::Failed(Failure::Panic),
                 job.policy.is_some_and(|policy| policy.retries_panics()),
                 Some(false),
@@ -315,7 +322,7 @@ impl Scene {
                 Some(success) => self.breakers.record(kind, run.permits, success, self.now),
                 None => self.breakers.release(kind, run.permits),
             }
-            let timed_out = result == Settled::TimedOut(Phase::Run);
+            let timed_out = matches!(result, Settled::TimedOut(_));
             let load = if timed_out { Duration::MAX } else { ran };
             self.limit.observe(load, in_flight, self.now);
         };
