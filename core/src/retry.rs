@@ -103,9 +103,8 @@ impl Policy {
     /// A job is in its handler's hands until that returns. So of an attempt that is not the last, the time-out settles
     /// nothing: it takes effect when the handler returns, which [`Running::deadline`](crate::pool::Running::deadline)
     /// tells it to do. A result that comes after the deadline, or after the job's total time-out, does not count, nor
-    /// does an error: the attempt timed out.
-    /// (A handler that saw that its time was up may have given up half-way, so its result cannot be trusted.) A panic and
-    /// an error that is permanent count as what they are.
+    /// does an error: the attempt timed out. (A handler that saw that its time was up may have given up half-way, so its
+    /// result cannot be trusted.) A panic and an error that is permanent count as what they are.
     pub const fn after_timeouts(self) -> Self {
         Self {
             timeouts: true,

@@ -40,19 +40,24 @@ test('own handlers take and return every kind of value, beside the built-ins', {
 });
 
 test('a handler that throws keeps name, message, code and own fields', {}, async (page) => {
-  const { failed, exhausted, deep, thrown, stats, after } = await page.evaluate(async () => {
+  const { failed, exhausted, deep, odd, alone, thrown, stats, after } = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
     const failed = await outcome(pool.run('fails', 1));
     const exhausted = await outcome(pool.run('exhausts', 1));
     const deep = await outcome(pool.run('failsDeeply', 1));
     const thrown = await outcome(pool.run('throwsObject', 1));
-    return { failed, exhausted, deep, thrown, stats: pool.stats(), after: await outcome(pool.run('upper', 'on')) };
+    const odd = await outcome(pool.run('failsOddly', 1));
+    const alone = await pool.run('self', 1);
+    return { failed, exhausted, deep, odd, alone, thrown, stats: pool.stats(), after: await outcome(pool.run('upper', 'on')) };
   });
   assert.equal(failed.error.code, 'ERR_JOB_FAILED');
   const { cause } = failed.error;
   assert.deepEqual([cause.name, cause.message, cause.code, cause.own.limit], ['LimitError', 'too much', 'E_LIMIT', 5]);
   assert.deepEqual([deep.error.cause.message, deep.error.cause.cause.name, deep.error.cause.cause.message], ['outer', 'RangeError', 'inner']);
   assert.deepEqual([thrown.error.retryable, thrown.error.cause.code, thrown.error.cause.own.limit], [true, 'E_OBJECT', 5]);
+  const { name, message, code, own } = odd.error.cause;
+  assert.deepEqual([name, message, code, own.limit], ['LimitError', 'odd', 'E_LIMIT', 5], 'one field that cannot travel costs no other');
+  assert.equal(alone, true, 'a handler is called with nothing but its arguments');
   assert.equal(exhausted.error?.code, 'ERR_JOB_FAILED');
   assert.match(exhausted.error.cause.message, /call stack|recursion/i);
   assert.equal(stats.resets, 0, 'none of them cost a reset');

@@ -174,6 +174,44 @@ test('stats() has every counter and gauge, report() says them in words', {}, asy
   for (const word of ['completed', 'failed', 'closed', '7']) assert.match(report, new RegExp(word, 'i'));
 });
 
+test('a listener that closes the pool while it closes, and jobs that still waited for room', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, queue: { capacity: 1, whenFull: 'wait' } });
+    let closed = 0;
+    const inner = [];
+    pool.addEventListener('close', () => closed++);
+    pool.addEventListener('jobend', () => inner.push(pool.close({ mode: 'abort' })));
+    const job = outcome(pool.run(...long));
+    await until(() => pool.stats().running === 1);
+    const others = [1, 2, 3].map((i) => outcome(pool.run('echo', i)));
+    const report = await within(pool.close({ mode: 'abort' }), 10_000, 'close');
+    const codes = (await Promise.all([job, ...others])).map(({ error }) => error.code);
+    return { codes, closed, same: (await Promise.all(inner)).every((other) => other === report), aborted: report.aborted, finished: report.finished };
+  });
+  assert.deepEqual(result, { codes: Array(4).fill('ERR_POOL_CLOSED'), closed: 1, same: true, aborted: 4, finished: 0 });
+});
+
+test('a drain counts those that waited for room as cut off; at its deadline workers may still leave', {}, async (page, { mode }) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, queue: { capacity: 1, whenFull: 'wait' } });
+    const jobs = [takes(50), ['echo', 1], ['echo', 2]];
+    const ends = [];
+    for (const job of jobs) ends.push(outcome(pool.run(...job)));
+    await until(() => pool.stats().running === 1 && pool.stats().waiting > 0);
+    const waiting = pool.stats().waiting;
+    const { aborted, finished, clean } = await within(pool.close(), 10_000, 'close');
+    const late = await Pool.create({ workers: 1 });
+    const cut = outcome(late.run(...long));
+    await until(() => late.stats().running === 1);
+    const report = await within(late.close({ deadline: 50 }), 10_000, 'close');
+    return { codes: (await Promise.all(ends)).map(({ ok, error }) => (ok ? 'ok' : error.code)), waiting, aborted, finished, clean, cut: (await cut).error.code, terminated: report.terminated };
+  });
+  assert.deepEqual(result.codes.filter((code) => code !== 'ok'), Array(result.waiting).fill('ERR_POOL_CLOSED'));
+  assert.deepEqual([result.aborted, result.finished, result.clean, result.cut], [result.waiting, 3 - result.waiting, false, 'ERR_POOL_CLOSED']);
+  // Elsewhere a running job does not hear of it in time.
+  if (mode === 'threads') assert.equal(result.terminated, 0);
+});
+
 test('a second call of close hurries the first: by a stricter mode, by an earlier deadline', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const reports = [];

@@ -172,6 +172,35 @@ test('what goes wrong in a chunk ends the iteration; a chunk that is cancelled s
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });
 
+test('a chunk that is cut short is no result', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
+    const ends = [];
+    for (const limit of ['timeout', 'totalTimeout']) {
+      const options = { chunkSize: 200, [limit]: 60, retry: { attempts: 2, backoff: 0, timeouts: true } };
+      const { error } = await outcome((async () => {
+        for await (const _ of pool.map('busy', Array(200).fill(2), options));
+      })());
+      ends.push([error?.code, error?.own.phase]);
+    }
+    return ends;
+  });
+  assert.deepEqual(result, [['ERR_TIMEOUT', 'run'], ['ERR_TIMEOUT', 'total']]);
+});
+
+test('the rate limit does not break chunks up, nor does a slow consumer', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, rateLimit: { limit: 5, interval: 100, burst: 1 } });
+    const values = [];
+    for await (const value of pool.map('echo', Array.from({ length: 40 }, (_, i) => i), { chunkSize: 10 })) values.push(value);
+    const { accepted } = pool.stats();
+    pool.rateLimit.set(false);
+    for await (const value of pool.map('echo', values, { chunkSize: 10, concurrency: 10 })) await new Promise((resolve) => setTimeout(resolve, 1));
+    return { values, accepted, after: pool.stats().accepted - accepted };
+  });
+  assert.deepEqual(result, { values: Array.from({ length: 40 }, (_, i) => i), accepted: 4, after: 4 });
+});
+
 test('the error of a job ends the iteration, cancels the rest and closes the source', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 2 });

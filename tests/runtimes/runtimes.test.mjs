@@ -54,6 +54,10 @@ for (const [name, command] of Object.entries(RUNTIMES)) {
     });
   }
 
+  test(`${name}: jobs inline leave timers their turns`, () => {
+    assert.equal(output(command, 'turns.js'), 'true enough\n');
+  });
+
   for (const mode of ['threads', 'isolated', 'inline']) {
     test(`${name}: the process ends by itself, after its last job (${mode})`, () => {
       // In Deno, a pool that is not closed keeps it.

@@ -4,6 +4,7 @@
 //! writes the same.
 #![forbid(unsafe_code)]
 
+use crate::context::JobError;
 use crate::value::{Kind, Value};
 
 /// What the page takes for the kind of a chunk. No handler sees one.
@@ -11,11 +12,11 @@ use crate::value::{Kind, Value};
 pub const KIND: u32 = 4;
 
 /// The results of `run` for each value of a chunk, as the bytes of another; or its first error.
-pub fn each<E>(
+pub fn each(
     mut chunk: &[u8],
-    run: impl for<'a> Fn(&'a Value<'a>) -> Result<Value<'a>, E>,
-) -> Result<Value<'static>, E> {
-    let mut results = Vec::with_capacity(chunk.len());
+    run: impl for<'a> Fn(&'a Value<'a>) -> Result<Value<'a>, JobError>,
+) -> Result<Value<'static>, JobError> {
+    let mut results = Vec::new();
     while let Some((&head, rest)) = chunk.split_first_chunk() {
         let head = u64::from_le_bytes(head);
         let (bytes, rest) = rest.split_at((head >> 32) as usize);
@@ -24,6 +25,10 @@ pub fn each<E>(
             bytes: bytes.into(),
         };
         let result = run(&value)?;
+        // Memory that is not to be had must not be an abort.
+        results
+            .try_reserve(size_of::<u64>() + result.bytes.len())
+            .map_err(|_| JobError::out_of_memory(results.len() + result.bytes.len()))?;
         let head = (result.bytes.len() as u64) << 32 | result.kind as u64;
         results.extend_from_slice(&head.to_le_bytes());
         results.extend_from_slice(&result.bytes);
@@ -44,26 +49,26 @@ mod tests {
 
     #[test]
     fn each_value_in_turn() {
-        let echoed = each::<()>(CHUNK, |value| Ok(value.clone()));
+        let echoed = each(CHUNK, |value| Ok(value.clone()));
         assert_eq!(echoed, Ok(Value::bytes(CHUNK)));
-        let lengths = each::<()>(CHUNK, |value| {
+        let lengths = each(CHUNK, |value| {
             Ok(Value::bytes(vec![value.bytes.len() as u8; 1]))
         });
         let expected = [2, 0, 1].map(|length| [0, 0, 0, 0, 1, 0, 0, 0, length]);
         assert_eq!(lengths, Ok(Value::bytes(expected.concat())));
-        assert_eq!(
-            each::<()>(&[], |_| unreachable!()),
-            Ok(Value::bytes(vec![]))
-        );
+        assert_eq!(each(&[], |_| unreachable!()), Ok(Value::bytes(vec![])));
     }
 
     #[test]
     fn the_first_error_ends_it() {
         let run = |value: &Value<'_>| match value.kind {
-            Kind::None => Err("nothing"),
+            Kind::None => Err(JobError::BadInput("nothing".into())),
             Kind::Text => Ok(Value::none()),
             _ => unreachable!(),
         };
-        assert_eq!(each(CHUNK, |value| run(value)), Err("nothing"));
+        assert_eq!(
+            each(CHUNK, |value| run(value)),
+            Err(JobError::BadInput("nothing".into()))
+        );
     }
 }

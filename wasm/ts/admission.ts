@@ -87,10 +87,7 @@ export class Admission {
       return { error: unknownJob(task, this.#engine) };
     }
     const signal = settings?.signal;
-    if (signal?.aborted) {
-      this.#engine.note(Noted.ABORT, task.handler);
-      return { error: signal.reason };
-    }
+    if (signal?.aborted) return this.#refusedAborted(task, signal);
     let data: Encoded;
     try {
       data = encode(input);
@@ -98,8 +95,9 @@ export class Admission {
       this.#engine.note(Noted.INPUT, task.handler);
       return { error: badData(task, error) };
     }
-    // A toJSON of the caller's has run: it may have closed the pool.
+    // A toJSON of the caller's has run: it may have done so.
     if (this.#engine.closed !== undefined) return this.#refusedClosed(task);
+    if (signal?.aborted) return this.#refusedAborted(task, signal);
     const kind = kindOf(input);
     if (settings === undefined && data === undefined && this.#carrying === 0 && !this.#engine.settings.wait) {
       return this.#admitPlain(task);
@@ -579,6 +577,11 @@ export class Admission {
   }
 
   // ---- errors ----------------------------------------------------------------------------------
+
+  #refusedAborted(task: Task, signal: AbortSignal): Refusing {
+    this.#engine.note(Noted.ABORT, task.handler);
+    return { error: signal.reason };
+  }
 
   #refusedClosed(task: Task): Refusing {
     const { corrections, closed } = this.#engine;

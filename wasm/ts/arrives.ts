@@ -7,7 +7,10 @@ export type Arrives<T> = unknown extends T ? T
   // Where JSON changes nothing, its own name.
   : T extends Json<T> ? T : Json<T>;
 
-/** What JSON makes of a `T` in an `Of`; `never` where that is of no use. A tuple in a tuple stays: such types may recur. */
+/**
+ * What JSON makes of a `T`, which is a member of an `Of`; `never` where it is lost. A tuple in a tuple is left as it is, since
+ * such a type may contain itself.
+ */
 type Json<T, Of = unknown> = unknown extends T ? T
   : T extends string | number | boolean | null | undefined ? T
   : T extends { toJSON(key: string): infer R } ? Json<R>

@@ -1,7 +1,7 @@
-import { show } from './thrown.ts';
 // Check: whether what callers give is what it must be. A wrong type is a TypeError, a wrong value a
 // RangeError; an option that does not exist is a TypeError that names it.
 
+import { show } from './thrown.ts';
 
 /** Returns what was given if it is right; `name` is for the message if it is not. */
 export type Check<T> = (given: unknown, name: string) => T;
@@ -44,10 +44,12 @@ export function toggle<S extends Schema>(schema: S): Check<Checked<S> | false> {
   };
 }
 
+/** What `check` takes, or `false`. */
 export function orFalse<T>(check: Check<T>): Check<T | false> {
   return (given, name) => given !== false && check(given, name);
 }
 
+/** A whole number. */
 export function whole(least: number, most: number): Check<number> {
   return (given, name) => {
     const value = number(given, name);
@@ -70,6 +72,7 @@ export function time(most = MAX_DURATION, least = Number.MIN_VALUE, mayBeInfinit
   };
 }
 
+/** One of these texts. */
 export function choice<const T extends readonly string[]>(...among: T): Check<T[number]> {
   const names = `one of ${among.join(', ')}`;
   return (given, name) => {

@@ -1,5 +1,6 @@
 // Closing a pool: lets its jobs end as asked, then its workers leave, all before a deadline.
 
+import { before } from './deadline.ts';
 import type { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
 import { hold, release } from './node.ts';
@@ -9,9 +10,13 @@ import type { CloseOptions, CloseReport, WorkerStats } from './types.ts';
 /** How a pool may close, the stricter the later. */
 const MODES = ['drain', 'cancel-queued', 'abort'] as const;
 
+/** How long workers whose jobs were just cut off may take to leave, in ms. */
+const GRACE = 50;
+
 export class Closing {
   readonly report: Promise<CloseReport>;
   readonly #engine: Engine;
+  #settle!: (report: Promise<CloseReport>) => void;
   #mode = -1;
   #aborted = 0;
   /** When the deadline is, in ms on the page's clock. */
@@ -20,21 +25,26 @@ export class Closing {
   #alarm!: () => void;
   readonly #late = new Promise<void>((resolve) => (this.#alarm = resolve));
 
-  /** `last` is called with the workers that it had, when all is counted and nothing is freed yet. */
-  constructor(engine: Engine, options: Required<CloseOptions>, last: (workers: WorkerStats[]) => void) {
+  constructor(engine: Engine) {
     this.#engine = engine;
+    this.report = new Promise((resolve) => (this.#settle = resolve));
+  }
+
+  /** Begins; `last` is called with the workers that it had, when all is counted and nothing is freed yet. */
+  start(options: CloseOptions, last: (workers: WorkerStats[]) => void): void {
     hold();
+    const engine = this.#engine;
     engine.closed ??= new PoolError('ERR_POOL_CLOSED', 'the pool is closed');
     engine.staff.end(engine.closed);
-    this.report = this.#close(options, last);
+    this.#settle(this.#close({ mode: 'drain', deadline: 30_000, ...options }, last));
   }
 
   /** Goes on in a stricter mode, or to an earlier deadline. */
-  hurry({ mode, deadline }: Required<CloseOptions>): void {
-    const rank = MODES.indexOf(mode);
+  hurry({ mode, deadline = Infinity }: CloseOptions): void {
+    const rank = mode === undefined ? -1 : MODES.indexOf(mode);
     if (rank > this.#mode) {
       this.#mode = rank;
-      this.#begin(mode);
+      this.#begin(mode!);
     }
     const end = performance.now() + deadline;
     if (end >= this.#end) return;
@@ -53,21 +63,23 @@ export class Closing {
       };
     }
     // Whoever still waits for room was never accepted: a drain is of accepted jobs.
-    else engine.admission.endWaiting(cutOff, true);
+    else this.#aborted += engine.admission.endWaiting(cutOff, true);
   }
 
-  async #close(options: Required<CloseOptions>, last: (workers: WorkerStats[]) => void): Promise<CloseReport> {
+  async #close(options: CloseOptions, last: (workers: WorkerStats[]) => void): Promise<CloseReport> {
     const engine = this.#engine;
     const began = performance.now();
     const wasOpen = engine.open;
     this.hurry(options);
     // Jobs that wait would never end in a paused pool.
-    if (engine.paused && engine.open > 0 && !engine.instance.broken) engine.setPaused(false);
+    if (engine.paused && engine.open > 0) engine.setPaused(false);
     await Promise.race([engine.settlement.idle(), this.#late]);
     if (engine.open > 0) this.#aborted += engine.settlement.endAll(cutOff);
     const workers = engine.executor.workers();
     engine.stop();
-    await Promise.race([engine.executor.leave(), this.#late]);
+    const left = engine.executor.leave();
+    await Promise.race([left, this.#late]);
+    await before(GRACE, left);
     clearTimeout(this.#timer);
     engine.executor.drain();
     const terminated = engine.executor.size;

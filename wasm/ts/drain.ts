@@ -99,7 +99,7 @@ export class Completions {
   #take(): void {
     const words = this.#words;
     let token = Atomics.exchange(words, this.#head, 0);
-    // After that: the failed attempts of a job that has ended are told by then (wasm/src/retries.rs).
+    // Not before: all failed attempts of the jobs on the list have been told of by now (wasm/src/retries.rs).
     if (Atomics.load(words, this.#delayed) !== 0) this.#engine.hearOfDelays();
     if (token === 0) return;
     let newer = 0;

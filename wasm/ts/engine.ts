@@ -4,6 +4,7 @@
 import * as glue from './wasm.js';
 import { Admission, Noted } from './admission.ts';
 import { Backlog } from './backlog.ts';
+import { before } from './deadline.ts';
 import { PoolError } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { Inline } from './inline.ts';
@@ -413,17 +414,6 @@ const EXECUTORS = { threads: Threads, isolated: Isolated, inline: Inline };
 
 /** As many jobs as may have a breaker of their own (`KINDS` in wasm/src/pool.rs). */
 const MAX_BREAKERS = 127;
-
-/** Resolves with `event`, or after so many ms. */
-function before(ms: number, event: Promise<void>): Promise<void> {
-  return new Promise((resolve) => {
-    const timer = setTimeout(resolve, ms);
-    void event.then(() => {
-      clearTimeout(timer);
-      resolve();
-    });
-  });
-}
 
 /** How long workers that did start may take to leave when others did not, in ms. */
 const START_UNDONE = 1000;

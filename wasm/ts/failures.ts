@@ -64,17 +64,18 @@ export function failure(task: Task, outcome: number, table: Table, token: number
   const who = `job ${task.id} (${task.name})`;
   const details: ErrorDetails = { jobId: task.id };
   if (task.attempt > 0) details.attempt = task.attempt;
+  const { timeout, queueTimeout, totalTimeout } = task.extra?.settings ?? task.engine.settings;
   const timedOut = (what: string, phase: 'queue' | 'run' | 'total', limit: number) =>
-    new PoolError('ERR_TIMEOUT', `${who} ${what}: over ${format(table.f64[(record >> 1) + limit]! / 1000)}`, { ...details, phase });
+    new PoolError('ERR_TIMEOUT', `${who} ${what}: over ${format(limit)}`, { ...details, phase });
   switch (outcome) {
     case Outcome.CIRCUIT_OPEN:
       return circuitOpen(task, table.f64[(record >> 1) + R.RETRY_AFTER]! / 1000, details);
     case Outcome.TIMED_OUT_QUEUE:
-      return timedOut('waited too long in the queue', 'queue', R.QUEUE_TIMEOUT);
+      return timedOut('waited too long in the queue', 'queue', queueTimeout);
     case Outcome.TIMED_OUT_RUN:
-      return timedOut('ran too long', 'run', R.RUN_TIMEOUT);
+      return timedOut('ran too long', 'run', timeout);
     case Outcome.TIMED_OUT_TOTAL:
-      return timedOut('took too long', 'total', R.TOTAL_TIMEOUT);
+      return timedOut('took too long', 'total', totalTimeout);
     case Outcome.CANCELLED:
       return new PoolError('ERR_CANCELLED', `${who} was cancelled`, details);
   }

@@ -41,6 +41,12 @@ function add(handlers: Map<string, Handler>, from: object, where: string): void 
   }
 }
 
+/** The next input of a chunk, unless nobody waits for the results any more. */
+export function wanted<T>(input: T, { cancelled }: Context): T {
+  if (cancelled) throw new Error('the job was cancelled or timed out between two inputs');
+  return input;
+}
+
 function isClass(member: Function): boolean {
-  return /^class\b/.test(Function.prototype.toString.call(member));
+  return /^class[\s{]/.test(Function.prototype.toString.call(member));
 }

@@ -8,11 +8,14 @@ let channel: MessageChannel | undefined;
 
 /** Runs `work` in a later task, before timers. */
 export function macrotask(work: () => void): void {
+  // A message to oneself would come before timers and I/O there, however many there are.
+  if (typeof setImmediate === 'function') {
+    setImmediate(work);
+    return;
+  }
   if (channel === undefined) {
     channel = new MessageChannel();
     channel.port1.onmessage = () => waiting.shift()?.();
-    // In Node a port would keep the process alive.
-    (channel.port1 as { unref?: () => void }).unref?.();
   }
   waiting.push(work);
   channel.port2.postMessage(0);

@@ -32,8 +32,12 @@ export async function* map(
   if (signal?.aborted) throw signal.reason;
   const source = (inputs as AsyncIterable<unknown>)[Symbol.asyncIterator]?.() ?? (inputs as Iterable<unknown>)[Symbol.iterator]();
   const jobs = new Set<Job<unknown>>();
+  /** Those and the ones that wait for the rate limit. */
+  let open = 0;
   /** Ordered: one for each input that was read. Else: those that are there. */
-  const places: Place[] = [];
+  let places: Place[] = [];
+  /** The next of them to be taken. */
+  let next = 0;
   /** Inputs that are read, or being read, whose results are not taken. */
   let held = 0;
   /** The inputs of the next job, and where their results go. */
@@ -57,6 +61,7 @@ export async function* map(
     job.then(
       (value) => {
         jobs.delete(job);
+        open--;
         its.forEach((place, i) => {
           place.value = chunkSize > 1 ? (value as unknown[])[i] : value;
           place.there = true;
@@ -76,6 +81,7 @@ export async function* map(
   const send = () => {
     const [inputs, its] = [gathered, gatheredPlaces];
     [gathered, gatheredPlaces] = [[], []];
+    open++;
     begin(chunkSize > 1 ? new Chunk(inputs) : inputs[0], its);
   };
   const arrived = ({ done, value }: IteratorResult<unknown>) => {
@@ -115,8 +121,9 @@ export async function* map(
         broken(error);
       }
     }
-    // What a chunk that is not full waits for may itself wait for its results.
-    if (gathered.length > 0 && (exhausted || jobs.size === 0) && failure === undefined) send();
+    // What a chunk that is not full waits for may itself wait for results.
+    const idle = open === 0 && !places[next]?.there;
+    if (gathered.length > 0 && (exhausted || idle) && failure === undefined) send();
   };
   const abort = () => fail(signal!.reason);
   signal?.addEventListener('abort', abort);
@@ -124,9 +131,15 @@ export async function* map(
     for (;;) {
       fill();
       if (failure !== undefined) throw failure.error;
-      if (places[0]?.there) {
-        const { value } = places.shift()!;
+      if (places[next]?.there) {
+        const { value } = places[next]!;
+        places[next++]!.value = undefined;
         held--;
+        // Seldom: to move what is left costs as much as it is long.
+        if (2 * next > places.length) {
+          places = places.slice(next);
+          next = 0;
+        }
         // The workers go on while the consumer does.
         fill();
         yield value;

@@ -8,8 +8,10 @@ import { parallelism } from './node.ts';
 import { termsOf, type RetryPolicy } from './retry.ts';
 import type { CloseOptions, MapOptions, PoolOptions, PriorityName, RunOptions, WorkerRange } from './types.ts';
 
-const MAX_CAPACITY = 4096;
+/** A pool's jobs, those that run included (wasm/src/pool.rs). */
+const MAX_JOBS = 4096;
 const MAX_WORKERS = 64;
+const MAX_CAPACITY = MAX_JOBS - MAX_WORKERS;
 const MAX_CONCURRENCY = 64;
 const MAX_COUNT = 2 ** 32 - 1;
 /** How long an idle worker of a dynamic pool stays, in ms. Shorter, and it is started again and again: piscina warns of
@@ -102,11 +104,11 @@ const POOL = object({
   workers,
   concurrency: whole(1, MAX_CONCURRENCY),
   queue: object({
-    capacity: whole(1, MAX_CAPACITY), whenFull, maxWaiting: whole(0, MAX_DURATION), ageing: orFalse(time()),
+    capacity: whole(1, MAX_CAPACITY), whenFull, maxWaiting: whole(0, MAX_COUNT), ageing: orFalse(time()),
     order: choice('fifo', 'deadline'), horizon: time(MAX_HORIZON),
   }),
   maxInFlight: whole(1, MAX_COUNT),
-  adaptive: toggle({ target: time(MAX_WINDOW), window: time(MAX_WINDOW), min: whole(1, MAX_CAPACITY) }),
+  adaptive: toggle({ target: time(MAX_WINDOW), window: time(MAX_WINDOW), min: whole(1, MAX_JOBS) }),
   rateLimit: rateNumbers,
   breaker: toggle({
     per: choice('pool', 'job'), consecutive: orFalse(whole(1, 40)), failureRate: orFalse(whole(1, 100)),
@@ -142,7 +144,7 @@ const TRY = {
 const RUN = { ...TRY, whenFull, submitTimeout: limit };
 const RUN_OPTIONS = object(RUN);
 const TRY_OPTIONS = object(TRY);
-const MAP_OPTIONS = object({ ...TRY, submitTimeout: limit, ordered: flag, concurrency: whole(1, MAX_CAPACITY), chunkSize: whole(1, MAX_CAPACITY) });
+const MAP_OPTIONS = object({ ...TRY, submitTimeout: limit, ordered: flag, concurrency: whole(1, MAX_JOBS), chunkSize: whole(1, MAX_JOBS) });
 const CLOSE_OPTIONS = object({ mode: choice('drain', 'cancel-queued', 'abort'), deadline: time(MAX_DURATION, 0, true) });
 const RESULTS_OPTIONS = object({ buffer: whole(1, 2 ** 24) });
 const RATE_OPTIONS = object({ limit: whole(1, MAX_COUNT), interval: time(), burst: whole(1, MAX_COUNT) });
@@ -204,7 +206,7 @@ export function workerRange(given: unknown, pool: PoolSettings): Range {
 
 function inMode(range: Range, { mode, concurrency, capacity }: Pick<PoolSettings, 'mode' | 'concurrency' | 'capacity'>): Range {
   if (mode === 'inline') return { ...range, min: 1, max: 1 };
-  const most = Math.max(MAX_CAPACITY - capacity, MAX_WORKERS);
+  const most = MAX_JOBS - capacity;
   if (range.max * concurrency > most) {
     throw new RangeError(`workers times concurrency must be at most ${most} beside a queue of ${capacity}`);
   }
@@ -234,8 +236,9 @@ function settled(given: Checked<typeof RUN>, pool: Settings, wait: boolean): Job
   };
 }
 
-export function closeSettings(options: CloseOptions = {}): Required<CloseOptions> {
-  return { mode: 'drain', deadline: 30_000, ...CLOSE_OPTIONS(options, 'options') };
+/** What was given of them. */
+export function closeSettings(options: CloseOptions = {}): CloseOptions {
+  return CLOSE_OPTIONS(options, 'options');
 }
 
 /** The options of `map`: its own, and those of its jobs. */

@@ -2,7 +2,7 @@
 // knows nothing of the pool.
 
 import type { Context } from './context.ts';
-import type { Handler } from './handlers.ts';
+import { wanted, type Handler } from './handlers.ts';
 import { Kind, Outcome } from './record.ts';
 import { marksOf } from './retry.ts';
 import { Solo } from './solo.ts';
@@ -86,7 +86,7 @@ export class Performer {
       const input = decode(order.kind, order.bytes);
       if (order.kind === Kind.CHUNK) {
         const outputs: unknown[] = [];
-        for (const one of input as unknown[]) outputs.push(context.cancelled ? undefined : await handler(one, context));
+        for (const one of input as unknown[]) outputs.push(await handler(wanted(one, context), context));
         output = new Chunk(outputs);
       } else {
         output = handler(input, context);

@@ -233,8 +233,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
 
   /**
    * Closes the pool: nothing is accepted any more, its jobs end as `mode` says, its workers leave. Resolves with what came
-   * of it, at the latest after `deadline`, and does not reject. A second call returns the first one's promise; if it asks for
-   * a stricter mode or an earlier end, that holds from then on.
+   * of it, at the latest after `deadline`, and does not reject. A second call returns the first one's promise; if it is given
+   * a stricter mode or an earlier deadline, that holds from then on. Workers whose jobs are cut off have 50 ms to leave.
    */
   close(options?: CloseOptions): Promise<CloseReport> {
     const settings = closeSettings(options);
@@ -242,8 +242,12 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
       this.#last = { ...this.#collect(), workers: workers.map(({ id, jobsDone }) => ({ id, state: 'left', jobsDone })) };
       this.#refusedBefore = this.#engine.corrections.refusedClosed;
     };
-    if (this.#closing === undefined) this.#closing = new Closing(this.#engine, settings, last);
-    else this.#closing.hurry(settings);
+    if (this.#closing !== undefined) this.#closing.hurry(settings);
+    else {
+      // First: what ends now may be heard of by a listener that closes the pool, too.
+      this.#closing = new Closing(this.#engine);
+      this.#closing.start(settings, last);
+    }
     return this.#closing.report;
   }
 

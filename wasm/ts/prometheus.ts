@@ -1,6 +1,6 @@
 // `prometheus()`: the metrics in Prometheus' text exposition format, version 0.0.4.
 
-import { BREAKER_STATES, camelCase, REFUSALS } from './stats.ts';
+import { BREAKER_STATES, numberOf, REFUSALS } from './stats.ts';
 import type { BreakerState, PoolStats, TimeStats } from './types.ts';
 
 type Sample = [labels: string, value: number, suffix?: string];
@@ -46,15 +46,15 @@ export function expose(stats: PoolStats): string {
       lines.push(`weirpool_${name}${suffix}${labels === '' ? '' : `{${labels}}`} ${text(value)}`);
     }
   };
-  const single = (type: string, names: Readonly<Record<string, string>>, values: Readonly<Record<string, unknown>>, group = '') => {
+  const single = (type: string, names: Readonly<Record<string, string>>, values: object, group = '') => {
     for (const [name, help] of Object.entries(names)) {
-      family(group + name + (type === 'counter' ? '_total' : ''), type, help, [['', values[camelCase(name)] as number]]);
+      family(group + name + (type === 'counter' ? '_total' : ''), type, help, [['', numberOf(values, name)]]);
     }
   };
   const all = { ...stats, workers: stats.workers.length };
 
   family('refused_total', 'counter', 'Jobs that were not accepted, by the reason.', REFUSALS.map(
-    (reason): Sample => [`reason="${reason}"`, all[camelCase(`refused_${reason}`) as 'refusedFull']],
+    (reason): Sample => [`reason="${reason}"`, numberOf(stats, `refused_${reason}`)],
   ));
   single('counter', COUNTERS, all);
   single('gauge', GAUGES, all);
@@ -77,8 +77,8 @@ export function expose(stats: PoolStats): string {
     : Object.entries(breakers).flatMap(([job, now]) => states(now, `job="${escape(job)}",`)));
   // Those of one breaker.
   if (breakers === undefined) {
-    single('gauge', BREAKER_GAUGES, breaker as unknown as Record<string, unknown>, 'breaker_');
-    single('counter', BREAKER_COUNTERS, breaker as unknown as Record<string, unknown>, 'breaker_');
+    single('gauge', BREAKER_GAUGES, breaker, 'breaker_');
+    single('counter', BREAKER_COUNTERS, breaker, 'breaker_');
     family('breaker_retry_after_seconds', 'gauge', 'How long a call would have to wait.', [['', breaker.retryAfter / 1000]]);
   }
   return `${lines.join('\n')}\n`;

@@ -1,11 +1,11 @@
 // `report()`: the metrics as a table for people.
 
-import { camelCase, REFUSALS } from './stats.ts';
+import { numberOf, REFUSALS } from './stats.ts';
 import type { PoolStats, TimeStats } from './types.ts';
 
 /** The metrics as text, one topic a line. */
 export function format(stats: PoolStats): string {
-  const refused = REFUSALS.map((reason) => ({ reason, count: stats[camelCase(`refused_${reason}`) as 'refusedFull'] }));
+  const refused = REFUSALS.map((reason) => ({ reason, count: numberOf(stats, `refused_${reason}`) }));
   const some = refused.filter(({ count }) => count > 0).map(({ reason, count }) => `${reason.replace('_', ' ')} ${count}`);
   const sum = refused.reduce((total, { count }) => total + count, 0);
   const rows: [string, string][] = [

@@ -12,6 +12,9 @@ import { Kind, Outcome, Phase } from './record.ts';
 import { decode } from './value.ts';
 import * as glue from './wasm.js';
 
+/** What `cancel` returns. */
+const [OVER, REMOVED, SIGNALLED] = [0, 1, 2];
+
 export class Settlement {
   readonly #engine: Engine;
   #idlers: (() => void)[] = [];
@@ -40,10 +43,11 @@ export class Settlement {
     const { instance, pool, table } = this.#engine;
     // Before: its handler may return at once.
     this.measure(task, token, Atomics.load(table.i32, table.recordOf(token) + R.PHASE) === Phase.RUNNING);
-    const code = instance.ask(() => glue.cancel(pool, token), 2);
-    if (code === 0) return false;
+    // While no export may be called, the reset finds that nobody waits for it.
+    const code = instance.ask(() => glue.cancel(pool, token), SIGNALLED);
+    if (code === OVER) return false;
     table.part(task, token);
-    if (code === 1) table.reclaim(token);
+    if (code === REMOVED) table.reclaim(token);
     else this.#abandon(token);
     task.state = 'cancelled';
     this.finish(task, false, error);

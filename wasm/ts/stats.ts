@@ -33,6 +33,11 @@ export function collect(engine: Engine): PoolStats {
   } as unknown as PoolStats;
 }
 
+/** The number that is called `snake_case` in metrics. */
+export function numberOf(stats: object, name: string): number {
+  return (stats as Record<string, number>)[camelCase(name)]!;
+}
+
 /** Sorts wasm's flat names: `wait_p50` to the times, `breaker_state` to the breaker; µs become ms. */
 export function sort(numbers: ReadonlyMap<string, number>): {
   stats: Record<string, number>;
@@ -51,6 +56,6 @@ export function sort(numbers: ReadonlyMap<string, number>): {
   return { stats, times, breaker };
 }
 
-export function camelCase(name: string): string {
+function camelCase(name: string): string {
   return name.replace(/_(.)/g, (_, letter: string) => letter.toUpperCase());
 }

@@ -2,14 +2,14 @@
 // pool lives.
 
 import { RecordContext } from './context.ts';
-import type { Handler } from './handlers.ts';
+import { wanted, type Handler } from './handlers.ts';
 import { say, type Shared } from './messages.ts';
 import * as R from './record.ts';
 import { Kind, Layout, Outcome } from './record.ts';
 import { writeProgress } from './progress.ts';
 import { hasRetries, marksOf } from './retry.ts';
-import { describe, describeError, type ErrorData } from './thrown.ts';
-import { Chunk, DataError, decode, encode, isThenable, kindOf, utf8, writeAscii } from './value.ts';
+import { describe, type ErrorData } from './thrown.ts';
+import { Chunk, DataError, decode, encode, isThenable, kindOf, utf8, writeAscii, type Encoded } from './value.ts';
 import * as glue from './wasm.js';
 
 export function enterThreads(
@@ -64,9 +64,8 @@ function caller(
   const report = (done: number, total: number) => writeProgress(i32, entry, done, total);
   const now = () => (performance.timeOrigin - origin + performance.now()) * 1000;
 
-  const write = (record: number, value: unknown): void => {
-    const data = encode(value);
-    i32[record + R.OUTPUT_KIND] = kindOf(value);
+  const write = (record: number, kind: number, data: Encoded): void => {
+    i32[record + R.OUTPUT_KIND] = kind;
     i32[record + R.OUTPUT_CAPACITY] = 0;
     // Another attempt may need the input, which may lie there.
     const room = hasRetries(i32[record + R.TERMS]!) ? 0 : inlineBytes;
@@ -100,10 +99,10 @@ function caller(
   const fail = (record: number, outcome: number, error: ErrorData): number => {
     i32[record + R.OUTCOME] = outcome;
     try {
-      write(record, error);
+      write(record, Kind.JSON, JSON.stringify(error));
     } catch {
       // Too large, most likely: its message will do.
-      write(record, { name: 'Error', message: (error.message ?? '').slice(0, 1000) });
+      write(record, Kind.JSON, JSON.stringify({ name: 'Error', message: (error.message ?? '').slice(0, 1000) }));
     }
     return 1 + marksOf(error);
   };
@@ -122,8 +121,9 @@ function caller(
       const kind = i32[record + R.KIND]!;
       const input = decode(kind, bytes(address + length).slice(address, address + length) as Uint8Array<ArrayBuffer>);
       const context = new RecordContext(i32, f64, record, now, report);
+      const perform = table[handler - builtIns]!;
       const run = (one: unknown) => {
-        const output = table[handler - builtIns]!(one, context);
+        const output = perform(one, context);
         if (!isThenable(output)) return output;
         ignore(output);
         throw Object.assign(
@@ -132,12 +132,12 @@ function caller(
         );
       };
       const output = kind === Kind.CHUNK
-        ? new Chunk((input as unknown[]).map((one) => (context.cancelled ? undefined : run(one))))
+        ? new Chunk((input as unknown[]).map((one) => run(wanted(one, context))))
         : run(input);
       try {
-        write(record, output);
+        write(record, kindOf(output), encode(output));
       } catch (error) {
-        return fail(record, Outcome.BAD_OUTPUT, { ...describeError(error), retryable: false });
+        return fail(record, Outcome.BAD_OUTPUT, { ...describe(error), retryable: false });
       }
       i32[record + R.OUTCOME] = Outcome.COMPLETED;
       return 0;

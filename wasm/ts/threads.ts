@@ -235,9 +235,11 @@ export class Threads implements Executor {
 
   #exited(worker: number): void {
     const { staff, emit } = this.#engine;
-    emit('workerexit', () => ({ worker, reason: this.#over ? 'the pool was closed' : 'the pool became smaller' }));
+    const unasked = !this.#over && this.#crew!.running.size < this.#size;
+    const reason = this.#over ? 'the pool was closed' : unasked ? 'it left the pool unasked' : 'the pool became smaller';
+    emit('workerexit', () => ({ worker, reason }));
     if (this.#over) return;
-    if (this.#crew!.running.size < this.#size) this.#crashed(worker, 'it left the pool unasked');
+    if (unasked) this.#crashed(worker, reason);
     else if (this.#size === staff.size) staff.look();
     else this.resize();
   }

@@ -1,5 +1,7 @@
 // Thrown: a handler's error on its way from one side to the other.
 
+import { encode } from './value.ts';
+
 /** An error of a handler, as it travels. */
 export interface ErrorData {
   name?: string;
@@ -19,36 +21,40 @@ const KNOWN: Record<string, new (message?: string) => Error> = {
 /** How long a chain of causes may be. */
 const CAUSES = 8;
 
-/** Describes what was thrown. */
-export function describeError(thrown: unknown, causes = CAUSES): ErrorData {
-  const { message } = (thrown ?? {}) as Error;
-  const description: ErrorData = thrown instanceof Error
-    ? { name: String(thrown.name), message: String(message) }
-    : { name: 'Error', message: typeof thrown === 'string' ? thrown : typeof message === 'string' ? message : `threw ${show(thrown)}` };
-  if (typeof thrown !== 'object' || thrown === null) return description;
-  const { stack, cause } = thrown as Error;
-  if (typeof stack === 'string') description.stack = stack;
-  if (cause !== undefined && causes > 0) description.cause = describeError(cause, causes - 1);
-  const data: Record<string, unknown> = {};
-  for (const [key, value] of Object.entries(thrown)) {
-    if (key === 'code' && (typeof value === 'string' || typeof value === 'number')) {
-      description.code = value;
-    } else if (key === 'retryable' && typeof value === 'boolean') {
-      description.retryable = value;
-    } else if (key !== 'name' && key !== 'message' && key !== 'stack' && key !== 'cause' && travels(value)) {
-      data[key] = value;
-    }
-  }
-  if (Object.keys(data).length > 0) description.data = data;
-  return description;
-}
-
-/** Even an error whose fields throw when they are read is described. */
-export function describe(thrown: unknown): ErrorData {
+/** Describes what was thrown; even an error whose fields throw when they are read. */
+export function describe(thrown: unknown, causes = CAUSES): ErrorData {
   try {
-    return describeError(thrown);
+    const { message } = (thrown ?? {}) as Error;
+    const description: ErrorData = thrown instanceof Error
+      ? { name: String(thrown.name), message: String(message) }
+      : { name: 'Error', message: typeof thrown === 'string' ? thrown : typeof message === 'string' ? message : `threw ${show(thrown)}` };
+    if (typeof thrown !== 'object' || thrown === null) return description;
+    const { stack } = thrown as Error;
+    if (typeof stack === 'string') description.stack = stack;
+    const cause = causeOf(thrown);
+    if (cause !== undefined && causes > 0) description.cause = describe(cause, causes - 1);
+    const data: Record<string, unknown> = {};
+    for (const [key, value] of Object.entries(thrown)) {
+      if (key === 'code' && (typeof value === 'string' || typeof value === 'number')) {
+        description.code = value;
+      } else if (key === 'retryable' && typeof value === 'boolean') {
+        description.retryable = value;
+      } else if (!/^(name|message|stack|cause)$/.test(key) && travels(value)) {
+        data[key] = value;
+      }
+    }
+    if (Object.keys(data).length > 0) description.data = data;
+    return description;
   } catch {
     return { name: 'Error', message: 'the handler threw something that cannot be described' };
+  }
+}
+
+function causeOf(thrown: object): unknown {
+  try {
+    return (thrown as Error).cause;
+  } catch {
+    return undefined;
   }
 }
 
@@ -61,7 +67,8 @@ export function reviveError(description: ErrorData): Error {
   if (description.name !== undefined && description.name !== error.name) {
     set('name', description.name, false);
   }
-  if (description.stack !== undefined) set('stack', description.stack, false);
+  // Not that of this side.
+  set('stack', description.stack ?? `${error.name}: ${error.message}`, false);
   if (description.cause !== undefined) set('cause', reviveError(description.cause), false);
   for (const [key, value] of Object.entries(description.data ?? {})) set(key, value, true);
   for (const key of ['code', 'retryable', 'location'] as const) {
@@ -86,7 +93,8 @@ export function show(value: unknown): string {
 
 function travels(value: unknown): boolean {
   try {
-    return JSON.stringify(value) !== undefined;
+    encode([value]);
+    return value !== undefined;
   } catch {
     return false;
   }

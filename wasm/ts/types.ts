@@ -157,9 +157,10 @@ export interface MapOptions extends Omit<RunOptions, 'whenFull'> {
    */
   concurrency?: number;
   /**
-   * How many inputs make one job, which runs them one after another: 1 unless given; 1 to 4096. For small inputs. All that
-   * holds for a job, time-outs, retries, limits and counts, then holds for a chunk. One that is not full is run when no
-   * other is under way.
+   * How many inputs make one job, which runs them one after another: 1 unless given; 1 to 4096. For small inputs, no
+   * `Blob`s. All that holds for a job, time-outs, retries, limits and counts, then holds for a chunk. One that is not full
+   * is run when there is nothing else to do. At least twice as much `concurrency` keeps the workers busy; with less than
+   * `chunkSize`, chunks are that small.
    */
   chunkSize?: number;
   /** Ends the iteration, which then rejects with `signal.reason`, and cancels its jobs. */
@@ -246,7 +247,7 @@ export interface PoolOptions {
   concurrency?: number;
   /** How jobs wait for a worker. */
   queue?: {
-    /** How many jobs may be queued: 1024 unless given; 1 to 4096. */
+    /** How many jobs may be queued: 1024 unless given; 1 to 4032. */
     capacity?: number;
     /**
      * What to do when the queue is full or `maxInFlight` is reached: `'reject'` unless given, with `ERR_QUEUE_FULL` or
@@ -398,7 +399,7 @@ export interface CloseReport {
   readonly finished: number;
   /** Jobs that were cut off with `ERR_POOL_CLOSED`. */
   readonly aborted: number;
-  /** Workers that had to be terminated, since some handler did not return; with threads none of them leaves before. */
+  /** Workers that had to be terminated, since a handler did not return; with threads that are all of them, which leave together. */
   readonly terminated: number;
   /** How long closing took, in ms. */
   readonly duration: number;

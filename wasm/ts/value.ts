@@ -163,7 +163,8 @@ const BYTE_LENGTH = Object.getOwnPropertyDescriptor(ArrayBuffer.prototype, 'byte
 
 function binary(value: object): Uint8Array | Blob {
   if (typeof Blob === 'function' && value instanceof Blob) return value;
-  if (ArrayBuffer.isView(value)) return attached(value as Uint8Array);
+  // One of another realm is no Uint8Array of ours.
+  if (ArrayBuffer.isView(value)) return new Uint8Array(attached(value as Uint8Array).buffer, value.byteOffset, value.byteLength);
   try {
     return new Uint8Array(value as ArrayBuffer);
   } catch {
@@ -184,21 +185,23 @@ function attached(bytes: Uint8Array): Uint8Array {
 }
 
 function json(value: object): string {
+  const open: object[] = [];
+  const look = (given: unknown, key?: unknown) => {
+    const type = typeof given;
+    if (type === 'object' ? given === null : type !== 'function' && type !== 'symbol') return;
+    const plain = plainOf(given, key);
+    if (typeof plain !== 'object' ? plain !== given : plain === null) return;
+    refuse(plain, key);
+    open.push(plain as object);
+  };
   let text: string | undefined;
   try {
-    refuse(value);
+    look(value);
     text = JSON.stringify(value);
-    // It has an end, then. Not by recursion: it may be nested as deeply as JSON can.
-    const open = [value];
-    const look = (inner: unknown, key: unknown) => {
-      const type = typeof inner;
-      if (type === 'object' ? inner === null : type !== 'function' && type !== 'symbol') return;
-      refuse(inner, key);
-      open.push(inner as object);
-    };
+    // Only now: what is in a circle has thrown. And not by recursion: it may be nested as deeply as JSON can.
     for (let outer; (outer = open.pop()) !== undefined; ) {
       if (Array.isArray(outer)) outer.forEach(look);
-      else if (!hasToJSON(outer)) for (const key in outer) look((outer as Record<string, unknown>)[key], key);
+      else for (const key of Object.keys(outer)) look((outer as Record<string, unknown>)[key], key);
     }
   } catch (error) {
     if (error instanceof DataError) throw error;
@@ -212,19 +215,21 @@ function json(value: object): string {
 function refuse(value: unknown, key?: unknown): void {
   const where = () => (key === undefined ? '' : ` (it is at ${show(key)})`);
   if (typeof value !== 'object') throw new DataError(`a ${typeof value} cannot travel${where()}`);
-  if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype || hasToJSON(value!)) return;
+  if (Array.isArray(value) || Object.getPrototypeOf(value) === Object.prototype) return;
   const view = ArrayBuffer.isView(value);
   const name = view ? tag(value) : brand(value!);
   // What it has of its own would travel.
-  if (!view && name !== 'Error' && (Object.keys(value!).length > 0 || /^(Object|Number|String|Boolean)$/.test(name))) return;
+  if (!view && !/^(Error|Map|Set)$/.test(name) && (Object.keys(value!).length > 0 || /^(Object|Number|String|Boolean)$/.test(name))) return;
   const hint = view || /Buffer$|^Blob$|^File$/.test(name)
     ? key === undefined ? 'give its bytes as a Uint8Array' : 'bytes travel only by themselves'
     : name === 'Promise' ? 'await it first' : 'make it an array or an object';
   throw new DataError(`${name} cannot travel${where()}: ${hint}`);
 }
 
-function hasToJSON(value: object): boolean {
-  return typeof (value as { toJSON?: unknown }).toJSON === 'function';
+/** What JSON takes for a value. */
+function plainOf(value: unknown, key: unknown = ''): unknown {
+  const given = value as { toJSON?: (key: string) => unknown };
+  return typeof given.toJSON === 'function' ? given.toJSON(String(key)) : value;
 }
 
 function reason(error: unknown): string {

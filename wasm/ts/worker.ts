@@ -5,7 +5,7 @@ import { enterIsolated } from './isolated-worker.ts';
 import { DIFFERENT, say, type Init } from './messages.ts';
 import { port } from './node.ts';
 import { enterThreads } from './threads-worker.ts';
-import { describeError } from './thrown.ts';
+import { describe } from './thrown.ts';
 import type { JobOf } from './types.ts';
 import * as glue from './wasm.js';
 
@@ -23,7 +23,8 @@ let served = false;
 
 /**
  * Offers the functions among `handlers` as jobs, by their names, and makes this worker a part of the pool that started
- * it. `default` and whatever is no function are passed over; the types want the others to be jobs, as `JobName` does.
+ * it. `default`, classes and whatever is no function are passed over (if that is all there is, the pool rejects with
+ * `ERR_WORKER_LOAD`); the types want the others to be jobs, as `JobName` does.
  * Call it once, in your own worker file; a second call throws a TypeError:
  *
  * ```js
@@ -53,7 +54,7 @@ async function enter({ worker, module, jobs, expected, shared }: Init, given: ob
     if (shared === undefined) enterIsolated(worker, handlers);
     else enterThreads(shared, worker, handlers, exports);
   } catch (error) {
-    const { message, stack } = describeError(error);
+    const { message, stack } = describe(error);
     say({ weirpool: 'error', worker, message: message ?? '', ...(stack === undefined ? {} : { stack }) });
   }
 }

@@ -59,6 +59,12 @@ export const jobs = {
   failsDeeply() {
     throw new Error('outer', { cause: new RangeError('inner') });
   },
+  failsOddly() {
+    throw Object.assign(new LimitError('odd'), { headers: new Map([['a', 1]]), inner: new Error('inner'), bytes: new Uint8Array(2) });
+  },
+  self() {
+    return this === undefined || this === null;
+  },
   throwsObject() {
     throw { code: 'E_OBJECT', retryable: true, limit: 5 };
   },

@@ -42,7 +42,7 @@ const pool: [unknown, 'TypeError' | 'RangeError'][] = [
   [{ queue: { order: 'deadline', horizon: 0 } }, 'RangeError'],
   [{ breaker: { countSubmitTimeouts: 1 } }, 'TypeError'],
   [{ queue: { capacity: 0 } }, 'RangeError'],
-  [{ queue: { capacity: 4097 } }, 'RangeError'],
+  [{ queue: { capacity: 4033 } }, 'RangeError'],
   [{ queue: { whenFull: 'drop' } }, 'RangeError'],
   [{ queue: { maxWaiting: -1 } }, 'RangeError'],
   [{ queue: { ageing: true } }, 'TypeError'],

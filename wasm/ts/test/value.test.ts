@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { describeError, reviveError } from '../thrown.ts';
+import { describe, reviveError } from '../thrown.ts';
 import { Chunk, DataError, decode, encode, kindOf, utf8 } from '../value.ts';
 
 function travel(value: unknown): unknown {
@@ -36,7 +36,11 @@ test('what JSON has a word for travels, however deep', () => {
   const sent = { point: new Point(), when: new Date(0), url: new URL('http://a/'), bare: Object.create(null), none: undefined, boxed: Object('text'), nan: NaN };
   assert.deepEqual(travel(sent), { point: { x: 1 }, when: '1970-01-01T00:00:00.000Z', url: 'http://a/', bare: {}, boxed: 'text', nan: null });
   class Empty {}
-  assert.deepEqual(travel([new Empty(), { toJSON: () => new Map() }]), [{}, {}]);
+  function Old(this: { x: number }) {
+    this.x = 1;
+  }
+  Old.prototype.method = () => {};
+  assert.deepEqual(travel([new Empty(), new (Old as any)(), { toJSON: () => 'text' }, { toJSON: () => undefined }]), [{}, { x: 1 }, 'text', null]);
   let deep: unknown = 1;
   for (let i = 0; i < 1_000; i++) deep = [deep];
   assert.deepEqual(JSON.stringify(travel(deep)), JSON.stringify(deep));
@@ -54,6 +58,7 @@ test('what cannot travel is refused', () => {
     { toJSON: () => undefined },
     { a: new Uint8Array(1) }, [[new ArrayBuffer(1)]], { a: { b: new Float64Array(1) } }, { a: new Set([1]) }, [new Map()], { a: new Blob([]) },
     { f: () => {} }, [Symbol('s')], { a: /x/ }, /x/, new Error('lost'), { a: Object.assign(new Error('lost'), { code: 1 }) }, [Promise.resolve(1)],
+    { toJSON: () => new Map() }, [{ toJSON: () => ({ list: new Set([1]) }) }], Object.assign(new Map(), { own: 1 }),
     new Headers(), new Response(), new ReadableStream(), new FormData(),
     { toJSON() { throw { get message() { throw new Error('hostile'); } }; } },
   ];
@@ -63,19 +68,24 @@ test('what cannot travel is refused', () => {
 
 test('an error keeps its name, message, code, stack and own fields', () => {
   const error = Object.assign(new TypeError('wrong'), { code: 'E_X', detail: { at: 3 }, self: () => {} });
-  const revived = reviveError(JSON.parse(JSON.stringify(describeError(error)))) as typeof error;
+  const revived = reviveError(JSON.parse(JSON.stringify(describe(error)))) as typeof error;
   assert.ok(revived instanceof TypeError);
   assert.equal(revived.message, 'wrong');
   assert.equal(revived.code, 'E_X');
   assert.deepEqual(revived.detail, { at: 3 });
   assert.equal(revived.stack, error.stack);
-  assert.equal(reviveError(describeError('plain')).message, 'plain');
-  assert.deepEqual(describeError({ code: 'MINE', a: 1, retryable: true }), {
+  assert.equal(reviveError(describe('plain')).message, 'plain');
+  assert.deepEqual(describe({ code: 'MINE', a: 1, retryable: true }), {
     name: 'Error', message: 'threw an object (Object)', code: 'MINE', retryable: true, data: { a: 1 },
   });
-  const outer = reviveError(describeError(new Error('outer', { cause: new TypeError('inner', { cause: 'text' }) })));
+  const outer = reviveError(describe(new Error('outer', { cause: new TypeError('inner', { cause: 'text' }) })));
   assert.ok(outer.cause instanceof TypeError && (outer.cause.cause as Error).message === 'text');
+  const odd = Object.assign(new TypeError('odd'), { code: 'E_ODD', headers: new Map(), inner: new Error('x'), limit: 5 });
+  assert.deepEqual({ ...describe(odd), stack: '' }, { name: 'TypeError', message: 'odd', stack: '', code: 'E_ODD', data: { limit: 5 } });
+  Object.defineProperty(odd, 'cause', { get: () => { throw new Error('hostile'); } });
+  assert.equal(describe(odd).message, 'odd');
+  assert.equal(reviveError(describe({ code: 7 })).stack, 'Error: threw an object (Object)');
   const loop = new Error('loop');
   loop.cause = loop;
-  assert.equal(describeError(loop).cause?.cause?.message, 'loop');
+  assert.equal(describe(loop).cause?.cause?.message, 'loop');
 });
