@@ -11,7 +11,7 @@ import { macrotask, SLICE } from './macrotask.ts';
 import { PRIORITIES, type JobSettings } from './options.ts';
 import * as R from './record.ts';
 import { hasPolicy, termsOf } from './retry.ts';
-import { Kind, Phase, Refused } from './record.ts';
+import { Cancelled, Kind, Phase, Refused } from './record.ts';
 import type { JobState } from './types.ts';
 import { encode, kindOf, type Encoded } from './value.ts';
 import * as glue from './wasm.js';
@@ -378,7 +378,7 @@ export class Admission {
       }
       if (isOver(task)) {
         // Settled while it was between two memories: only the counters still have to know.
-        if (glue.cancel(pool, token) === 1) table.reclaim(token);
+        if (glue.cancel(pool, token) === Cancelled.REMOVED) table.reclaim(token);
         task.extra = undefined;
         return true;
       }

@@ -139,7 +139,7 @@ export class Engine {
     this.instance.ask(() => {
       glue.close(this.pool);
       glue.pool_stop(this.pool);
-    }, undefined);
+    });
   }
 
   /** Stops all timers and lets go of the memory's parts; the workers must be out, or terminated. */
@@ -158,7 +158,7 @@ export class Engine {
       if (this.instance.engines.size > 0) this.instance.reset('a closing pool had to terminate its workers', []);
       else this.instance.broken = true;
     } else {
-      this.instance.ask(() => glue.pool_free(number), undefined);
+      this.instance.ask(() => glue.pool_free(number));
     }
   }
 
@@ -353,8 +353,7 @@ export class Engine {
   /** News of jobs that are tried again or have to wait. */
   hearOfDelays(): void {
     const { instance, table } = this;
-    if (instance.broken) return;
-    try {
+    instance.ask(() => {
       const numbers = glue.delayed_jobs(this.pool);
       const news = Array.from({ length: numbers.length / 7 }, (_, i) => {
         const [token, at, attempt, outcome, address, length, capacity] = numbers.subarray(7 * i) as unknown as [
@@ -374,9 +373,7 @@ export class Engine {
           this.delayed(task, at, () => failure(task, outcome, table, token, error));
         }
       }
-    } catch (error) {
-      instance.suspect(error);
-    }
+    });
   }
 
   /** Whether a job that was lost is tried again; else it has failed. */

@@ -63,11 +63,13 @@ export class Instance {
 
   free(address: number, length: number): void {
     this.held -= length;
-    this.ask(() => glue.free(address, length), undefined);
+    this.ask(() => glue.free(address, length));
   }
 
   /** What a call of the module's exports returns, or `otherwise` while no export may be called. */
-  ask<T>(call: () => T, otherwise: T): T {
+  ask(call: () => void): void;
+  ask<T>(call: () => T, otherwise: T): T;
+  ask<T>(call: () => T, otherwise?: T): T | undefined {
     if (this.broken) return otherwise;
     try {
       return call();

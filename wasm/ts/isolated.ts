@@ -318,7 +318,7 @@ export class Isolated implements Executor {
   #enforce(): void {
     const { instance, settings } = this.#engine;
     if (this.#over) return;
-    instance.ask(() => glue.pool_resize(this.#table.pool, 0, Math.max(this.count, 1) * settings.concurrency), undefined);
+    instance.ask(() => glue.pool_resize(this.#table.pool, 0, Math.max(this.count, 1) * settings.concurrency));
   }
 }
 

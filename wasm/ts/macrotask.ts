@@ -6,9 +6,9 @@ export const SLICE = 4;
 const waiting: (() => void)[] = [];
 let channel: MessageChannel | undefined;
 
-/** Runs `work` in a later task, before timers. */
+/** Runs `work` in a later task: on a page before timers, in Node and Deno in turn with them. */
 export function macrotask(work: () => void): void {
-  // A message to oneself would come before timers and I/O there, however many there are.
+  // There messages to oneself would come before all timers and I/O, however many there are.
   if (typeof setImmediate === 'function') {
     setImmediate(work);
     return;

@@ -1,6 +1,9 @@
 // Options: what callers give, checked, with the defaults filled in.
 
-import { callable, choice, flag, matching, missing, MAX_DURATION, object, orFalse, time, toggle, url, whole, wrongType, type Check, type Checked } from './check.ts';
+import {
+  callable, choice, flag, matching, missing, MAX_DURATION, object, orFalse, time, toggle, url, whole, wrongType, type Check,
+  type Checked,
+} from './check.ts';
 import { PoolError } from './errors.ts';
 import type { MapSettings } from './map.ts';
 import type { Mode } from './mode.ts';

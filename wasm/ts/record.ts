@@ -74,5 +74,8 @@ export const Outcome = {
 /** What `submit` returns. */
 export const Refused = { FULL: 1, CLOSED: 2, RATE: 3, BREAKER: 4, IN_FLIGHT: 5 } as const;
 
+/** What `cancel` returns: the job is over, was taken out of the queue, or runs and is told. */
+export const Cancelled = { OVER: 0, REMOVED: 1, SIGNALLED: 2 } as const;
+
 /** Offsets in a worker's entry, in 32-bit words. */
 export const WorkerEntry = { TOKEN: 0, STARTED: 1, DONE: 2, ACTIVITY: 3, PROGRESS: 4 } as const;

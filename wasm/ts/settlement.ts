@@ -8,12 +8,9 @@ import { isOver, resultOf, type Task } from './job.ts';
 import { copyOut, LARGE } from './loader.ts';
 import { release } from './node.ts';
 import * as R from './record.ts';
-import { Kind, Outcome, Phase } from './record.ts';
+import { Cancelled, Kind, Outcome, Phase } from './record.ts';
 import { decode } from './value.ts';
 import * as glue from './wasm.js';
-
-/** What `cancel` returns. */
-const [OVER, REMOVED, SIGNALLED] = [0, 1, 2];
 
 export class Settlement {
   readonly #engine: Engine;
@@ -44,10 +41,10 @@ export class Settlement {
     // Before: its handler may return at once.
     this.measure(task, token, Atomics.load(table.i32, table.recordOf(token) + R.PHASE) === Phase.RUNNING);
     // While no export may be called, the reset finds that nobody waits for it.
-    const code = instance.ask(() => glue.cancel(pool, token), SIGNALLED);
-    if (code === OVER) return false;
+    const code = instance.ask(() => glue.cancel(pool, token), Cancelled.SIGNALLED);
+    if (code === Cancelled.OVER) return false;
     table.part(task, token);
-    if (code === REMOVED) table.reclaim(token);
+    if (code === Cancelled.REMOVED) table.reclaim(token);
     else this.#abandon(token);
     task.state = 'cancelled';
     this.finish(task, false, error);

@@ -144,7 +144,7 @@ export class Table {
     const { i32, instance } = this;
     const record = this.recordOf(token);
     if (!instance.broken) {
-      if (i32[record + R.OUTPUT_CAPACITY] !== 0) instance.ask(() => glue.free_output(this.pool, token), undefined);
+      if (i32[record + R.OUTPUT_CAPACITY] !== 0) instance.ask(() => glue.free_output(this.pool, token));
       const length = i32[record + R.INPUT_LEN]! >>> 0;
       if (length > this.#inlineBytes) instance.free(i32[record + R.INPUT]! >>> 0, length);
     }

@@ -66,8 +66,8 @@ export class Threads implements Executor {
   }
 
   get isResized(): boolean {
-    const { members = [], running } = this.#crew ?? {};
-    const size = running?.size ?? 0;
+    const { size } = this;
+    const members = this.#crew?.members ?? [];
     if (this.#resizing || this.#size !== this.#engine.staff.size || size < this.#size) return false;
     // A pool that has grown need not wait for those that its new workers replace.
     return !this.#shrinks || (size === this.#size && members.length === size);
@@ -254,7 +254,7 @@ export class Threads implements Executor {
   /** A job may have ended on a thread that takes no more: its place is for a thread in charge, which does not hear of it. */
   #wakeNewest(): void {
     if (this.#isLost || this.size <= this.#size) return;
-    this.#engine.instance.ask(() => glue.wake(this.#table.pool), undefined);
+    this.#engine.instance.ask(() => glue.wake(this.#table.pool));
   }
 
   /** The token of the job that a worker runs, or -1. */
