@@ -44,6 +44,22 @@ test('after a trap queued jobs run with their own input, running ones fail by na
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });
 
+test('a handler that stops because of a reset is not told that it failed', { modes: ['threads'] }, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 3, killGrace: 20, queue: { capacity: 4000 } });
+    const runaway = pool.run('simulate', { duration: 0, outcome: 'runaway' });
+    const beside = (await occupy(pool, 2)).jobs;
+    // So many that the page is still at it when those beside have stopped.
+    const queued = Array.from({ length: 3000 }, (_, i) => pool.run('echo', i));
+    runaway.cancel();
+    const ends = await Promise.all([runaway, ...beside].map((job) => outcome(job)));
+    return { codes: ends.map(({ error }) => error.code), values: (await within(Promise.all(queued))).length, sums: law(pool.stats()) };
+  });
+  assert.deepEqual(result.codes, ['ERR_CANCELLED', 'ERR_WORKER_CRASHED', 'ERR_WORKER_CRASHED']);
+  assert.equal(result.values, 3000);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
 test('traps one after another, and the pool still works', trap, async (page, { mode }) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 2 });

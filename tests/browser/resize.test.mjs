@@ -92,6 +92,25 @@ test('several calls at once: the last one wins, all of them settle', {}, async (
   lawful(result);
 });
 
+test('workers that say that they run and come in late have their places, whatever is resized meanwhile', { modes: ['threads'] }, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/late-worker.js') });
+    const resets = [];
+    pool.addEventListener('reset', ({ detail }) => resets.push(detail.reason));
+    const { jobs: [busy] } = await occupy(pool, 1);
+    const jobs = Array.from({ length: 20 }, (_, i) => pool.run('echo', i));
+    await within(pool.resize(3));
+    // Of these three nobody is in yet, and the first one is still in the pool before.
+    const smaller = pool.resize(2);
+    busy.cancel();
+    await within(smaller);
+    const values = await within(Promise.all(jobs));
+    return { resets, values, stats: pool.stats(), report: await within(pool.close()) };
+  });
+  assert.deepEqual(result.resets, []);
+  assert.deepEqual([result.values.length, result.stats.resets, result.report.clean], [20, 0, true]);
+});
+
 test('at rest the same workers go on', { modes: ['threads'] }, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 2 });

@@ -202,7 +202,7 @@ pub fn pool_layout(number: u32) -> Vec<u32> {
     ]
 }
 
-/// Builds threads, which are not in charge yet: workers that enter from now on become these.
+/// Builds threads, which are not in charge yet.
 #[wasm_bindgen]
 pub fn threads_build(number: u32, threads: u32) -> Result<(), JsError> {
     let built = pool(number).threads.build(threads);

@@ -69,8 +69,8 @@ thread_local! {
     static IN_JOB: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs one job; returns the time at its end, or `None` when the page has carried the job over to
-/// another memory.
+/// Runs one job; returns the time at its end, or `None` when the page has given this memory up, and the job is its own
+/// again.
 fn run_job(
     pool: &SharedPool,
     state: &WorkerState,
@@ -107,6 +107,10 @@ fn run_job(
     IN_JOB.set(true);
     let outcome = execute(record, token, &context);
     IN_JOB.set(false);
+    if pool.is_halted() {
+        // It may have stopped for that alone: the page tells the job what has become of it.
+        return None;
+    }
     let end = clock::now();
     state.end();
     pool.finish(running, outcome, clock::instant(end));

@@ -10,7 +10,9 @@
 //! count as busy, and nobody wakes them. So a pool grows by letting more workers in, up to what it was
 //! built for. To shrink, or to grow further, it gets another rayon pool. The old one's threads leave when
 //! none of its tasks is left (rayon's law: a task keeps its pool alive), and enter the new one if there
-//! is a place, or else end.
+//! is a place, or else end. Places of the old one that nobody has taken by then stay open and are taken
+//! first: the pool in charge must get its workers even if they come late, and from one that has gone a
+//! worker returns at once and looks for the next place.
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicI32, AtomicU32, Ordering};
@@ -26,7 +28,7 @@ use crate::clock;
 pub struct Threads {
     /// Used by the page's thread alone; the mutex is never contended.
     state: Mutex<State>,
-    /// What workers come in by: the threads of the pool that was built last which are not there yet.
+    /// What workers come in by: the threads that they become, oldest first.
     entrance: Receiver<ThreadBuilder>,
     /// How many workers may still come in; each finds a builder. The page opens places, whoever enters takes one.
     places: AtomicU32,
@@ -38,7 +40,7 @@ struct State {
     /// Built, but not yet in charge.
     next: Option<ThreadPool>,
     builders: Sender<ThreadBuilder>,
-    /// Builders that no place was opened for.
+    /// Builders that no place was opened for, all of the pool that was built last.
     spare: u32,
 }
 
@@ -79,11 +81,11 @@ impl Threads {
         }
     }
 
-    /// Builds a rayon pool of `threads` threads, which workers are still to become. Those that enter from now on enter
-    /// this one.
+    /// Builds a rayon pool of `threads` threads, which workers are still to become.
     pub fn build(&self, threads: u32) -> Result<(), ThreadPoolBuildError> {
-        self.discard();
         let state = &mut *self.state();
+        // The newer the builder, the better: those of the oldest pools go.
+        self.forget(std::mem::take(&mut state.spare));
         let builders = &state.builders;
         let pool = ThreadPoolBuilder::new()
             .num_threads(threads as usize)
@@ -97,7 +99,7 @@ impl Threads {
         Ok(())
     }
 
-    /// Lets `workers` more workers in: at most as many as the pool was built for.
+    /// Lets `workers` more workers in: at most as many as the pool that was built last has room for.
     pub fn open(&self, workers: u32) {
         self.state().spare -= workers;
         // Release: whoever takes a place finds the builder that was sent before.
@@ -117,12 +119,15 @@ impl Threads {
         let mut state = self.state();
         // Relaxed: it takes places back and reads nothing.
         let left = self.places.swap(0, Ordering::Relaxed) + std::mem::take(&mut state.spare);
-        // Whoever took a place before finds its builder still: there are as many more. In a pool that has gone it
-        // returns at once.
-        for _ in 0..left {
+        self.forget(left);
+        state.next = None;
+    }
+
+    /// Takes builders out that no place is open for. Whoever took a place before still finds one: there are as many more.
+    fn forget(&self, builders: u32) {
+        for _ in 0..builders {
             drop(self.entrance.try_recv());
         }
-        state.next = None;
     }
 
     /// Uses rayon's global pool, which must be running.
@@ -145,7 +150,7 @@ impl Threads {
             .spawn(task);
     }
 
-    /// Works in the pool that was built last, until that goes. False when it has no place for the calling worker.
+    /// Works in the oldest pool that has a place open, until that goes. False when there is no place.
     pub fn enter(&self) -> bool {
         let taken = self
             .places
