@@ -53,7 +53,9 @@ test('callers may wait for room, first come first served', {}, async (page) => {
   });
   assert.deepEqual(result.states, ['queued', ...Array(6).fill('waiting')]);
   assert.equal(result.tooMany.error.code, 'ERR_QUEUE_FULL');
+  assert.match(result.tooMany.error.message, /^6 .*queue\.maxWaiting/);
   assert.equal(result.refusedByOption.error.code, 'ERR_QUEUE_FULL');
+  assert.match(result.refusedByOption.error.message, /queue\.capacity is 1\b.*whenFull/);
   assert.deepEqual([result.waiting, result.queued], [6, 1]);
   assert.deepEqual(result.order, [0, 1, 2, 3, 4, 5, 6]);
   for (const sums of [result.sums, result.after])
@@ -149,6 +151,7 @@ test('the limit of jobs in flight holds, and falls with each end', {}, async (pa
     return { refused, refusal, value, after, count: pool.stats().refusedInFlight };
   });
   assert.equal(result.refused.error.code, 'ERR_IN_FLIGHT_LIMIT');
+  assert.match(result.refused.error.message, /^[23] .*maxInFlight/);
   assert.equal(result.refusal.refused, 'ERR_IN_FLIGHT_LIMIT');
   assert.equal(result.value, 'third');
   assert.equal(result.after.value, 'later');
@@ -549,4 +552,12 @@ test('a breaker that was tripped names no time; a listener hears of every change
   assert.deepEqual([result.refused.error.code, result.refused.error.retryAfter], ['ERR_CIRCUIT_OPEN', undefined]);
   assert.match(result.refused.error.message, /until it is reset/);
   assert.deepEqual([result.retryAfter, result.text], ['Infinity', '+Inf']);
+});
+
+test('what says that there is no limit may be given', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ maxInFlight: Infinity, rateLimit: false, breaker: false, adaptive: false, retry: false });
+    return [String(pool.maxInFlight), String(pool.rateLimit.limit), await within(pool.run('echo', 1))];
+  });
+  assert.deepEqual(result, ['Infinity', 'Infinity', 1]);
 });

@@ -268,6 +268,21 @@ test('close drains by default: what was accepted runs, what comes later is refus
   assert.ok(result.text.length > 0);
 });
 
+test('a drain does not lose what is still being read', {}, async (page) => {
+  const result = await page.evaluate(async () => {
+    const pool = await Pool.create({ workers: 1 });
+    const inputs = [new Blob(['file']), new Uint8Array(4 << 20), 'x'.repeat(3 << 20)];
+    const jobs = inputs.map((input) => pool.run('echo', input));
+    const waiting = jobs.map((job) => job.state);
+    const report = await within(pool.close());
+    return { waiting, sizes: (await within(Promise.all(jobs))).map(({ length }) => length), report, sums: law(pool.stats()) };
+  });
+  assert.deepEqual(result.waiting, Array(3).fill('waiting'));
+  assert.deepEqual(result.sizes, [4, 4 << 20, 3 << 20]);
+  assert.deepEqual([result.report.clean, result.report.finished, result.report.aborted], [true, 3, 0]);
+  for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
 test('close with cancel-queued lets running jobs end and cancels the rest', {}, async (page) => {
   const result = await page.evaluate(async () => {
     const pool = await Pool.create({ workers: 1 });
@@ -333,6 +348,25 @@ test('the close deadline is kept even when a worker never returns', {}, async (p
   assert.deepEqual([result.report.clean, result.report.terminated >= 1], [false, true]);
   assert.equal(result.value, 'a new pool');
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
+});
+
+test('an abort does not wait long for a handler that never returns', { modes: ['threads', 'isolated'] }, async (page) => {
+  const [report, hurried] = await page.evaluate(async () => {
+    const reports = [];
+    for (const hurry of [false, true]) {
+      const pool = await Pool.create({ workers: 1, createWorker: moduleWorker('/own-worker.js') });
+      const blocked = pool.run('forever', null);
+      blocked.catch(() => {});
+      await until(() => blocked.state === 'running');
+      if (hurry) void pool.close();
+      // The deadline of a drain is 30 s.
+      reports.push(await within(pool.close({ mode: 'abort' }), 15_000, 'close'));
+    }
+    return reports;
+  });
+  for (const { mode, clean, aborted, terminated } of [report, hurried]) {
+    assert.deepEqual([mode, clean, aborted, terminated], ['abort', false, 1, 1]);
+  }
 });
 
 test('await using closes the pool', {}, async (page) => {

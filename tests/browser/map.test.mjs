@@ -144,13 +144,13 @@ test('what goes wrong in a chunk ends the iteration; a chunk that is cancelled s
       for await (const _ of pool.map(...args));
     })());
     const ends = [
-      await end('sum', [{ numbers: [1] }, 5, { numbers: [2] }], { chunkSize: 3 }),
+      await end('sum', [...Array(4).fill({ numbers: [1] }), 5, { numbers: [2] }], { chunkSize: 3 }),
       await end('simulate', [{ duration: 0 }, { duration: -1 }], { chunkSize: 2 }),
       await end('simulate', [{ duration: 0 }, { duration: 0, outcome: 'panic' }], { chunkSize: 2 }),
       await end('echo', [1, new Blob(['text'])], { chunkSize: 2 }),
       await end('func', [1, 2], { chunkSize: 2 }),
       ...(mode === 'threads' ? [await end('later', [1, 2], { chunkSize: 2 })] : []),
-    ].map(({ error }) => [error.code, error.cause?.name]);
+    ].map(({ error }) => [error.code, error.cause?.name, error.index]);
     const later = [];
     if (mode !== 'threads') for await (const value of pool.map('later', [1, 2, 3], { chunkSize: 2 })) later.push(value);
     // A hundred that each take 100 ms, of which at most one is run out.
@@ -164,9 +164,9 @@ test('what goes wrong in a chunk ends the iteration; a chunk that is cancelled s
   });
   const threads = result.ends.length === 6;
   assert.deepEqual(result.ends.slice(0, 5), [
-    ['ERR_JOB_FAILED', 'TypeError'], ['ERR_DATA', 'Error'], ['ERR_PANIC', 'Error'], ['ERR_DATA', undefined], ['ERR_DATA', 'Error'],
+    ['ERR_JOB_FAILED', 'TypeError', 3], ['ERR_DATA', 'Error', 0], ['ERR_PANIC', 'Error', 0], ['ERR_DATA', undefined, 0], ['ERR_DATA', 'Error', 0],
   ]);
-  if (threads) assert.deepEqual(result.ends[5], ['ERR_UNSUPPORTED', 'TypeError']);
+  if (threads) assert.deepEqual(result.ends[5], ['ERR_UNSUPPORTED', 'TypeError', 0]);
   assert.deepEqual(result.later, threads ? [] : [1, 1, 1]);
   assert.deepEqual([result.thrown, result.after], ['enough', 1]);
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
@@ -207,7 +207,7 @@ test('the error of a job ends the iteration, cancels the rest and closes the sou
     let closed = 0;
     function* inputs() {
       try {
-        yield 1;
+        yield* [{ duration: 50 }, 1];
         for (;;) yield { duration: 50 };
       } finally {
         closed++;
@@ -222,8 +222,9 @@ test('the error of a job ends the iteration, cancels the rest and closes the sou
     return { end, closed, values, cancelled, failed, completed, queued, running, sums: law(pool.stats()), after: await within(pool.run('echo', 1)) };
   });
   // `1` is not what simulate takes.
-  assert.equal(result.end.error.code, 'ERR_DATA');
-  assert.deepEqual([result.closed, result.values, result.queued, result.running, result.after], [1, [], 0, 0, 1]);
+  assert.deepEqual([result.end.error.code, result.end.error.index], ['ERR_DATA', 1]);
+  assert.deepEqual([result.closed, result.queued, result.running, result.after], [1, 0, 0, 1]);
+  assert.ok(result.values.length <= 1, 'at most the result before it');
   assert.ok(result.cancelled > 0, 'the rest was cancelled');
   for (const [name, [left, right]] of Object.entries(result.sums)) assert.equal(left, right, name);
 });

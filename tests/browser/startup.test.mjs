@@ -108,6 +108,7 @@ test('a wasm file that is not there, or is something else, is ERR_WORKER_LOAD', 
   });
   assert.equal(result.missing.error?.code, 'ERR_WORKER_LOAD');
   assert.equal(result.other.error?.code, 'ERR_WORKER_LOAD');
+  assert.match(result.other.error.message, /a page was sent in its place/);
   assert.equal(result.after.value, 'after');
 });
 

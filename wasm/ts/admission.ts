@@ -173,7 +173,7 @@ export class Admission {
       this.#engine.corrections.submitted++;
       this.#engine.corrections.refusedFull++;
       this.dropExtra(task);
-      return { error: queueFull(task, settings.capacity) };
+      return { error: queueFull(task, `${settings.maxWaiting} wait for room already (queue.maxWaiting)`) };
     }
     this.#opened(task);
     this.#pending.add(task);
@@ -555,11 +555,11 @@ export class Admission {
     }
   }
 
-  /** Ends the jobs that are not accepted yet, and, unless they are to be spared, those on their way
-   * through a reset. */
-  endWaiting(error: (task: Task) => unknown, spareCarried = false): number {
-    const tasks = [...this.#pending, ...this.#loads.keys()].filter(
-      (task) => !isOver(task) && !(spareCarried && task.extra!.adopted !== undefined),
+  /** Ends the jobs that are not accepted yet; when the pool `drains` not those that need no room but time: to be read, or
+   * to get through a reset. */
+  endWaiting(error: (task: Task) => unknown, drains = false): number {
+    const tasks = [...this.#pending, ...(drains ? [] : this.#loads.keys())].filter(
+      (task) => !isOver(task) && !(drains && task.extra!.adopted !== undefined),
     );
     const { corrections } = this.#engine;
     for (const task of tasks) {
@@ -592,12 +592,11 @@ export class Admission {
   }
 
   #refusal(task: Task, token: number, code: number): PoolError {
-    const { settings, table } = this.#engine;
-    const { capacity } = settings;
-    const error = refusal(task, code, table, token);
+    const { capacity } = this.#engine.settings;
+    const error = refusal(task, code, this.#engine, token);
     if (error !== undefined) return error;
     this.#engine.emit('saturated', () => ({ capacity }));
-    return queueFull(task, capacity);
+    return queueFull(task, `the queue is full (queue.capacity is ${capacity}); \`whenFull: 'wait'\` and \`map\` wait for room`);
   }
 }
 

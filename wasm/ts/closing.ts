@@ -9,6 +9,8 @@ import type { CloseOptions, CloseReport, WorkerStats } from './types.ts';
 
 /** How a pool may close, the stricter the later. */
 const MODES = ['drain', 'cancel-queued', 'abort'] as const;
+/** How long each may take unless told, in ms. */
+const DEADLINES = [30_000, 30_000, 1000];
 
 /** How long workers whose jobs were just cut off may take to leave, in ms. */
 const GRACE = 50;
@@ -36,21 +38,22 @@ export class Closing {
     const engine = this.#engine;
     engine.closed ??= new PoolError('ERR_POOL_CLOSED', 'the pool is closed');
     engine.staff.end(engine.closed);
-    this.#settle(this.#close({ mode: 'drain', deadline: 30_000, ...options }, last));
+    this.#settle(this.#close({ mode: 'drain', ...options }, last));
   }
 
   /** Goes on in a stricter mode, or to an earlier deadline. */
-  hurry({ mode, deadline = Infinity }: CloseOptions): void {
+  hurry({ mode, deadline }: CloseOptions): void {
     const rank = mode === undefined ? -1 : MODES.indexOf(mode);
     if (rank > this.#mode) {
       this.#mode = rank;
       this.#begin(mode!);
     }
-    const end = performance.now() + deadline;
+    const left = deadline ?? DEADLINES[rank] ?? Infinity;
+    const end = performance.now() + left;
     if (end >= this.#end) return;
     this.#end = end;
     clearTimeout(this.#timer);
-    this.#timer = setTimeout(this.#alarm, deadline);
+    this.#timer = setTimeout(this.#alarm, left);
   }
 
   #begin(mode: (typeof MODES)[number]): void {
@@ -62,7 +65,7 @@ export class Closing {
         if (engine.settlement.cancel(task, cutOff(task))) this.#aborted++;
       };
     }
-    // Whoever still waits for room was never accepted: a drain is of accepted jobs.
+    // Whoever still waits for room was never accepted.
     else this.#aborted += engine.admission.endWaiting(cutOff, true);
   }
 

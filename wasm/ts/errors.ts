@@ -67,6 +67,8 @@ export class PoolError extends Error {
   declare readonly jobId?: number;
   /** Which attempt it was, from 1; left out where none began. */
   declare readonly attempt?: number;
+  /** Of `map`: which input it was, from 0; of a chunk its first. */
+  declare readonly index?: number;
 
   /** @internal */
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}, retryable?: boolean) {

@@ -23,12 +23,12 @@ export function unknownJob(task: Task, { handlerNames, settings }: Engine): Pool
   return new PoolError('ERR_UNKNOWN_JOB', message, { jobId: task.id });
 }
 
-export function queueFull(task: Task, capacity: number): PoolError {
-  return new PoolError('ERR_QUEUE_FULL', `the queue is full (${capacity})`, { jobId: task.id });
+export function queueFull(task: Task, message: string): PoolError {
+  return new PoolError('ERR_QUEUE_FULL', message, { jobId: task.id });
 }
 
 /** Why `submit` refused a job; `undefined` when the queue was full. */
-export function refusal(task: Task, code: number, table: Table, token: number): PoolError | undefined {
+export function refusal(task: Task, code: number, { gates, table }: Engine, token: number): PoolError | undefined {
   const counted = table.f64[(table.recordOf(token) >> 1) + R.RETRY_AFTER]!;
   const retryAfter = Math.max(counted - burst.age(), 1) / 1000;
   const jobId = task.id;
@@ -38,7 +38,7 @@ export function refusal(task: Task, code: number, table: Table, token: number): 
     case Refused.BREAKER:
       return circuitOpen(task, retryAfter, { jobId });
     case Refused.IN_FLIGHT:
-      return new PoolError('ERR_IN_FLIGHT_LIMIT', 'too many jobs are in flight', { jobId });
+      return new PoolError('ERR_IN_FLIGHT_LIMIT', `${gates.maxInFlight} jobs are in flight (maxInFlight)`, { jobId });
     case Refused.CLOSED:
       return new PoolError('ERR_POOL_CLOSED', 'the pool is closed', { jobId });
     default:
@@ -55,9 +55,6 @@ export function badData(task: Task, thrown: unknown, what = 'input'): PoolError 
   });
 }
 
-/** The error of an attempt that returned after its time-out and may be repeated: the core does not let the result count. */
-const LATE: ErrorData = { name: 'TimeoutError', message: 'it returned after its time-out' };
-
 /** How a job or an attempt ended that has no result; `output` is its error where that is not in memory. */
 export function failure(task: Task, outcome: number, table: Table, token: number, output?: Uint8Array<ArrayBuffer>): PoolError {
   const record = table.recordOf(token);
@@ -73,13 +70,15 @@ export function failure(task: Task, outcome: number, table: Table, token: number
     case Outcome.TIMED_OUT_QUEUE:
       return timedOut('waited too long in the queue', 'queue', queueTimeout);
     case Outcome.TIMED_OUT_RUN:
+    // An attempt that returned after its time-out and may be repeated: the core does not let the result count.
+    case Outcome.COMPLETED:
       return timedOut('ran too long', 'run', timeout);
     case Outcome.TIMED_OUT_TOTAL:
       return timedOut('took too long', 'total', totalTimeout);
     case Outcome.CANCELLED:
       return new PoolError('ERR_CANCELLED', `${who} was cancelled`, details);
   }
-  const description = outcome === Outcome.COMPLETED ? LATE : described(output ?? table.output(record));
+  const description = described(output ?? table.output(record));
   const cause = reviveError(description);
   const text = description.message ?? '';
   switch (outcome) {

@@ -34,7 +34,7 @@ function short(url: string): string {
 function add(handlers: Map<string, Handler>, from: object, where: string): void {
   const members = Object.entries(from);
   const jobs = members.filter(([name, member]) => name !== 'default' && typeof member === 'function' && !isClass(member));
-  if (members.length > 0 && jobs.length === 0) throw new TypeError(`${where}: there is no function to be a job (\`default\` is none)`);
+  if (members.length > 0 && jobs.length === 0) throw new TypeError(`${where}: there is no function to be a job (\`default\` is none, nor is a method of a class)`);
   for (const [name, handler] of jobs) {
     if (handlers.has(name)) throw new TypeError(`${where}: there are two handlers ${JSON.stringify(name)}`);
     handlers.set(name, handler as Handler);

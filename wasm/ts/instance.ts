@@ -145,7 +145,10 @@ async function instantiate(url: URL): Promise<Instance> {
   if (file !== undefined) return make(await WebAssembly.compile(file));
   const response = await fetch(url);
   if (!response.ok) throw new Error(`HTTP status ${response.status}`);
-  const streams = response.headers.get('content-type')?.startsWith('application/wasm') ?? false;
+  const type = response.headers.get('content-type') ?? '';
+  // What servers of single-page apps send for a file that is not there.
+  if (type.startsWith('text/html')) throw new Error('a page was sent in its place: was weirpool.wasm copied?');
+  const streams = type.startsWith('application/wasm');
   return make(streams ? await WebAssembly.compileStreaming(response) : await WebAssembly.compile(await response.arrayBuffer()));
 }
 

@@ -16,6 +16,8 @@ export interface MapSettings {
 
 /** A result to come. */
 interface Place {
+  /** Which input it is of, from 0. */
+  index: number;
   value: unknown;
   there: boolean;
 }
@@ -43,6 +45,8 @@ export async function* map(
   /** The inputs of the next job, and where their results go. */
   let gathered: unknown[] = [];
   let gatheredPlaces: Place[] = [];
+  /** How many inputs have been read. */
+  let read = 0;
   let reading = false;
   let exhausted = false;
   let over = false;
@@ -74,7 +78,10 @@ export async function* map(
         const limited = error instanceof PoolError && error.code === 'ERR_RATE_LIMITED';
         // Backpressure too, but without a queue to wait in.
         if (limited) setTimeout(() => over || failure !== undefined || begin(input, its), error.retryAfter);
-        else fail(error);
+        else if (failure === undefined) {
+          if (error instanceof PoolError) Object.assign(error, { index: its[0]!.index });
+          fail(error);
+        }
       },
     );
   };
@@ -91,7 +98,7 @@ export async function* map(
       wake();
       return;
     }
-    const place: Place = { value: undefined, there: false };
+    const place: Place = { index: read++, value: undefined, there: false };
     if (ordered) places.push(place);
     gatheredPlaces.push(place);
     if (gathered.push(value) === chunkSize) send();

@@ -110,7 +110,7 @@ const POOL = object({
     capacity: whole(1, MAX_CAPACITY), whenFull, maxWaiting: whole(0, MAX_COUNT), ageing: orFalse(time()),
     order: choice('fifo', 'deadline'), horizon: time(MAX_HORIZON),
   }),
-  maxInFlight: whole(1, MAX_COUNT),
+  maxInFlight: maxInFlightOf,
   adaptive: toggle({ target: time(MAX_WINDOW), window: time(MAX_WINDOW), min: whole(1, MAX_JOBS) }),
   rateLimit: rateNumbers,
   breaker: toggle({
@@ -171,7 +171,7 @@ export function poolSettings(options: PoolOptions = {}): Settings {
   // The order that `pool_create` (wasm/src/api.rs) expects; -1 stands for none, times are in µs.
   const config = Float64Array.of(
     capacity, 1, range.min, ageing === false ? -1 : ageing * 1000, given.maxInFlight ?? -1,
-    ...(given.rateLimit ?? NO_RATE), ...breakerNumbers(breaker), byDeadline ? (horizon ?? 60_000) * 1000 : -1,
+    ...(given.rateLimit ?? rateNumbers(false)), ...breakerNumbers(breaker), byDeadline ? (horizon ?? 60_000) * 1000 : -1,
     Number(breaker?.countSubmitTimeouts ?? 0), ...retryNumbers(retry), ...budget(given.retry), Number(breakerPerJob),
     ...adaptiveNumbers(given.adaptive),
   );
@@ -282,8 +282,8 @@ function defaultWorkers(): number {
   return Math.max(1, Math.min(cores - 1, 16));
 }
 
-export function maxInFlightOf(given: unknown): number {
-  return given === Infinity ? -1 : whole(1, MAX_COUNT)(given, 'maxInFlight');
+export function maxInFlightOf(given: unknown, name = 'maxInFlight'): number {
+  return given === Infinity ? -1 : whole(1, MAX_COUNT)(given, name);
 }
 
 /** What is left out is `pool`'s, or the default. */
@@ -319,11 +319,11 @@ function adaptiveNumbers(given: GivenPool['adaptive']): [number, number, number]
 
 /** The rate limit as `pool_create` takes it. */
 export function rateNumbers(given: unknown, name = 'rateLimit'): [number, number, number] {
+  if (given === false) return [-1, 0, 0];
   const { limit = missing(`${name}.limit`), interval = missing(`${name}.interval`), burst = limit } = RATE_OPTIONS(given, name);
   if (limit / interval > MAX_RATE) throw new RangeError(`${name}: at most 10 million a second`);
   return [limit, interval * 1000, burst];
 }
-export const NO_RATE: [number, number, number] = [-1, 0, 0];
 
 function breakerNumbers(given: Exclude<GivenPool['breaker'], false>): number[] {
   if (given === undefined) return [0, -1, -1, 0, 0, -1, -1, 0, 0, 0, 0];

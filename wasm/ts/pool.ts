@@ -10,7 +10,7 @@ import { Job, Task } from './job.ts';
 import { chooseMode, type Mode } from './mode.ts';
 import { map } from './map.ts';
 import {
-  backlogSize, bufferSize, closeSettings, forMode, iterable, jobName, jobSettings, mapSettings, maxInFlightOf, NO_RATE,
+  backlogSize, bufferSize, closeSettings, forMode, iterable, jobName, jobSettings, mapSettings, maxInFlightOf,
   poolSettings, rateNumbers, workerRange, type JobSettings,
 } from './options.ts';
 import { makeBreaker } from './breaker.ts';
@@ -93,7 +93,7 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
       get burst() {
         return engine.gates.rate[2];
       },
-      set: (options) => engine.setRate(options === false ? NO_RATE : rateNumbers(options)),
+      set: (options) => engine.setRate(rateNumbers(options)),
     };
     // `maxInFlight` can be assigned: these must not seem to be.
     for (const name of ['mode', 'reason', 'breaker', 'rateLimit']) Object.defineProperty(this, name, { writable: false });
@@ -233,8 +233,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
 
   /**
    * Closes the pool: nothing is accepted any more, its jobs end as `mode` says, its workers leave. Resolves with what came
-   * of it, at the latest after `deadline`, and does not reject. A second call returns the first one's promise; if it is given
-   * a stricter mode or an earlier deadline, that holds from then on. Workers whose jobs are cut off have 50 ms to leave.
+   * of it, at the latest 50 ms after `deadline`, and does not reject. A second call returns the first one's promise; if it
+   * is given a stricter mode or an earlier deadline, that holds from then on.
    */
   close(options?: CloseOptions): Promise<CloseReport> {
     const settings = closeSettings(options);

@@ -27,8 +27,10 @@ export type Input<H, K extends keyof H> = H[K] extends (...args: infer A) => any
  */
 export type Output<H, K extends keyof H> = H[K] extends (...args: any[]) => infer R ? Arrives<Exclude<Awaited<R>, Blob>> : never;
 
-/** What function `F` must be to be a job: one that takes what arrives of its own input. */
-export type JobOf<F> = F extends (...args: infer A) => any ? (input: Arrives<A[0]>, context: Context) => unknown : never;
+/** What function `F` must be to be a job: one that takes what arrives of its own input. Of some nothing does. */
+export type JobOf<F> = F extends (...args: infer A) => any
+  ? [Arrives<A[0]>] extends [never] ? 'an input of this type cannot travel' : (input: Arrives<A[0]>, context: Context) => unknown
+  : never;
 
 /** Handlers get bytes as a `Uint8Array`; the caller may also give a buffer, a `Blob` or a `File`. */
 type BlobToo<T> = Uint8Array<ArrayBuffer> extends T ? T | Uint8Array | ArrayBuffer | Blob : T;
@@ -266,10 +268,10 @@ export interface PoolOptions {
      */
     horizon?: number;
   };
-  /** Most jobs that are accepted and not settled; one more is `ERR_IN_FLIGHT_LIMIT`. No limit unless given. */
+  /** Most jobs that are accepted and not settled; one more is `ERR_IN_FLIGHT_LIMIT`. `Infinity`, no limit, unless given. */
   maxInFlight?: number;
-  /** How many jobs are accepted in a time; one more is `ERR_RATE_LIMITED`. No limit unless given. */
-  rateLimit?: RateLimitOptions;
+  /** How many jobs are accepted in a time; one more is `ERR_RATE_LIMITED`. `false`, no limit, unless given. */
+  rateLimit?: RateLimitOptions | false;
   /** Refuses jobs with `ERR_CIRCUIT_OPEN` while they mostly fail. Off unless given; `true`: with the defaults. */
   breaker?: BreakerOptions | boolean;
   /** Lets fewer jobs run at once while they take too long. Off unless given; `true`: with the defaults. */
@@ -284,8 +286,8 @@ export interface PoolOptions {
   totalTimeout?: number;
   /**
    * A handler that runs for longer than this, in ms, is killed: its job fails with `ERR_KILLED`, others that run on the
-   * workers it takes down (with threads all, isolated its own) with `ERR_WORKER_CRASHED`. Never unless given; inline
-   * `ERR_UNSUPPORTED`.
+   * workers it takes down (with threads all those of the page's pools, isolated its own) with `ERR_WORKER_CRASHED`. Never
+   * unless given; inline `ERR_UNSUPPORTED`.
    */
   killAfter?: number;
   /**
@@ -381,11 +383,14 @@ export type JobResult = {
 /** How a pool is closed. */
 export interface CloseOptions {
   /**
-   * `'drain'`, unless given: every accepted job still runs, those that wait for room do not; `'cancel-queued'`: only
-   * running ones end; `'abort'`: none. Jobs that are cut off reject with `ERR_POOL_CLOSED`.
+   * `'drain'`, unless given: every job still runs but those that wait for room; `'cancel-queued'`: only running ones end;
+   * `'abort'`: none. Jobs that are cut off reject with `ERR_POOL_CLOSED`.
    */
   mode?: 'drain' | 'cancel-queued' | 'abort';
-  /** After this many ms the rest is aborted and the workers are terminated: 30 s unless given; `Infinity`: never. */
+  /**
+   * After this many ms the rest is aborted, and workers that do not leave within another 50 ms are terminated (with threads
+   * that costs the running jobs of other pools, too): unless given 30 s, with `'abort'` 1 s; `Infinity`: never.
+   */
   deadline?: number;
 }
 
@@ -664,9 +669,9 @@ export interface PoolEventMap {
     /** The queue's capacity. */
     capacity: number;
   }>;
-  /** The last open job has ended. */
+  /** The last open job has ended; also one that was refused. */
   drain: CustomEvent<undefined>;
-  /** The pool goes on in a fresh memory, after a trap or a kill; its workers have started. */
+  /** With threads: the pool goes on in a fresh memory, after a trap or a kill; its workers have started. */
   reset: CustomEvent<{
     /** Why, for people. */
     reason: string;

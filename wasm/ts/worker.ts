@@ -1,6 +1,6 @@
 // weirpool/worker: runs your functions as jobs. Your own worker file calls `serve`.
 
-import { collect } from './handlers.ts';
+import { collect, type Handler } from './handlers.ts';
 import { enterIsolated } from './isolated-worker.ts';
 import { DIFFERENT, say, type Init } from './messages.ts';
 import { port } from './node.ts';
@@ -33,7 +33,7 @@ let served = false;
  * serve(jobs);
  * ```
  */
-export function serve<H extends object>(handlers?: H & Served<H>): void;
+export function serve<H extends object & Members<H>>(handlers?: H & Served<H>): void;
 export function serve(handlers: object = {}): void {
   if (typeof handlers !== 'object' || handlers === null) {
     throw new TypeError('serve() takes an object of functions');
@@ -42,6 +42,9 @@ export function serve(handlers: object = {}): void {
   served = true;
   void received.then((init) => enter(init, handlers));
 }
+
+/** Whatever an object has. The union names `Handler` so that a function that is written in the call knows its parameters. */
+type Members<H> = { [K in keyof H]: Handler | object | string | number | boolean | bigint | symbol | null | undefined };
 
 /** What is served: the functions must be jobs. */
 type Served<H> = { [K in keyof H]: K extends 'default' ? unknown : H[K] extends (...args: never) => unknown ? JobOf<H[K]> : unknown };

@@ -180,7 +180,7 @@ export class Crew {
       };
       worker.onerror = (event) => {
         event.preventDefault();
-        let text = event.message || 'its file could not be loaded (not found, or refused by the content security policy?)';
+        let text = event.message || 'its file could not be loaded (not found, refused by the content security policy, or sent to an isolated page without Cross-Origin-Embedder-Policy?)';
         // Firefox has no word for what Chrome says of a module that is run as a script.
         if (!event.message || /import statement/.test(text)) text += "; is it made with { type: 'module' }?";
         if (this.#running.has(id)) this.#listener.crashed(id, text, undefined);

@@ -4,9 +4,9 @@ import * as weirpool from '/weirpool/index.js';
 /** An error as plain data that can leave the page. */
 function describe(error) {
   if (!(error instanceof Error)) return { thrown: error };
-  const { name, message, code, retryable, retryAfter, phase, jobId, attempt, cause } = error;
+  const { name, message, code, retryable, retryAfter, phase, jobId, attempt, index, cause } = error;
   return {
-    name, message, code, retryable, retryAfter, phase, jobId, attempt,
+    name, message, code, retryable, retryAfter, phase, jobId, attempt, index,
     own: Object.fromEntries(Object.entries(error).filter(([, value]) => typeof value !== 'object')),
     pool: error instanceof weirpool.PoolError,
     ...(cause === undefined ? {} : { cause: describe(cause) }),

@@ -47,10 +47,19 @@ const jobs = {
   nothing: async (): Promise<void> => {},
 };
 
+interface Shape {
+  title(text: string): string;
+  size: number;
+}
+const shape: Shape = { title: (text) => text, size: 1 };
+
 export function served(): void {
   serve();
   serve(module);
   serve({ parse: jobs.parse, size: jobs.size, now: jobs.now, version: jobs.version, Account, default: jobs.add });
+  // A handler that is written here knows its context.
+  serve({ cut: (text: string, context) => (context.cancelled ? '' : text), same: (input) => input });
+  serve(shape);
 }
 
 export async function right(pool: Pool<typeof jobs>): Promise<void> {
@@ -152,6 +161,8 @@ export function notServed(): void {
   serve({ takesBlob: jobs.takesBlob });
   // @ts-expect-error: a Date arrives as a string
   serve({ takesDate: jobs.takesDate });
+  // @ts-expect-error: a Map does not travel
+  serve({ takesMap: jobs.takesMap });
   // @ts-expect-error: no object of functions
   serve('jobs');
 }
