@@ -291,7 +291,7 @@ export class Admission {
 
   /** Admits those who wait, in order, as far as there is room. */
   pump(): void {
-    if (this.#pumping || this.#pending.size === 0 || this.#engine.instance.broken) return;
+    if (this.#pumping || this.#pending.size === 0 || this.#engine.instance.broken || this.#engine.pool < 0) return;
     this.#pumping = true;
     const end = performance.now() + SLICE;
     for (const task of this.#pending) {

@@ -39,8 +39,8 @@ function makeOne(
   let last: BreakerChange[] = [];
   const change = (action: (pool: number, handler: number) => void) => {
     if (none !== undefined) throw new TypeError(none);
-    if (engine.pool < 0 || engine.instance.broken) return;
-    action(engine.pool, handler);
+    if (engine.pool < 0) return;
+    engine.instance.ask(() => action(engine.pool, handler));
     engine.afterBatch();
   };
   return {

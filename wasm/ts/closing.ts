@@ -84,7 +84,7 @@ export class Closing {
     await Promise.race([left, this.#late]);
     await before(GRACE, left);
     clearTimeout(this.#timer);
-    engine.executor.drain();
+    this.#aborted += engine.settlement.endRest(cutOff);
     const terminated = engine.executor.size;
     last(workers);
     engine.dispose();

@@ -12,6 +12,7 @@ import type { Instance } from './instance.ts';
 import { Isolated } from './isolated.ts';
 import { failure, lostJob } from './failures.ts';
 import { isOver, type Task } from './job.ts';
+import { DIFFERENT } from './messages.ts';
 import { hold } from './node.ts';
 import { MAX_IN_FLIGHT, RATE, type PoolSettings } from './options.ts';
 import { Watch } from './progress.ts';
@@ -75,6 +76,8 @@ export class Engine {
   closed: PoolError | undefined;
 
   #ready!: Promise<string[]>;
+  /** The caller's handlers, once the first workers have told. */
+  #names: string[] | undefined;
   #stopped = false;
   /** Whether the rate limit is not the one that the pool was made with. */
   #quotaChanged = false;
@@ -95,15 +98,20 @@ export class Engine {
 
   /** Makes the pool and starts its workers. */
   async start(): Promise<void> {
-    try {
-      this.#attach();
-    } catch (error) {
-      throw new RangeError(`these options cannot be had: ${error instanceof Error ? error.message : String(error)}`);
+    for (;;) {
+      try {
+        this.#attach();
+        break;
+      } catch (error) {
+        if (!this.instance.isDown) throw new RangeError(`these options cannot be had: ${messageOf(error)}`);
+        this.instance.suspect(error);
+        await this.instance.mended();
+      }
     }
     this.instance.engines.add(this);
     try {
       this.#ready = this.executor.start();
-      const names = await this.#started();
+      const names = (this.#names = await this.#started());
       const builtIns = glue.handler_names().split(',').filter((name) => name !== '');
       const shadow = names.find((name) => builtIns.includes(name));
       if (shadow !== undefined) throw new TypeError(`the handler ${JSON.stringify(shadow)} shadows a built-in job`);
@@ -158,42 +166,53 @@ export class Engine {
       if (this.instance.engines.size > 0) this.instance.reset('a closing pool had to terminate its workers', []);
       else this.instance.broken = true;
     } else {
+      // Of jobs that did not come back the inputs are left.
+      this.table.freeInputs();
       this.instance.ask(() => glue.pool_free(number));
     }
   }
 
   /** The pool cannot go on: every job ends with `error`. */
   fail(error: unknown): void {
+    if (this.#stopped) return;
     this.closed ??= error instanceof PoolError
       ? error
       : new PoolError('ERR_WORKER_LOAD', `the pool's workers could not be started: ${String(error)}`, { cause: error });
     this.staff.end(this.closed);
     this.settlement.endAll(() => this.closed!);
-    this.executor.terminate(this.closed.message);
+    this.settlement.endRest(() => this.closed!);
+    this.#stopped = true;
+    const spoilt = this.executor.terminate(this.closed.message);
+    if (spoilt && !this.instance.broken) this.instance.reset('a pool that failed had to terminate its workers', []);
   }
 
-  /** Goes on in the new memory. */
-  reopen(reason: string, { carried, lost, ledger }: Evacuated): void {
+  /** Takes its place in the new memory. */
+  restart(ledger: Uint8Array): void {
     this.#attach();
     this.table.ledger.set(ledger);
     glue.recovered(this.pool);
     if (this.#quotaChanged) this.#setQuota();
     if (this.paused) glue.pause(this.pool);
-    // Threads first: a job that is taken in wakes one.
     if (!this.#stopped) this.#ready = this.executor.start();
+  }
+
+  /** Goes on with the jobs of the old memory. */
+  reopen(reason: string, { carried, lost }: Evacuated): void {
     const retried = lost.filter((one) => this.#retryLost(one, reason)).length;
     this.admission.pump();
     if (this.#stopped) return;
     const ready = this.#ready;
     ready.then(
-      () => {
+      (names) => {
+        // Or the numbers of the handlers would be others'.
+        if (names.join() !== (this.#names ?? names).join()) return this.fail(new PoolError('ERR_WORKER_LOAD', DIFFERENT));
         this.emit('reset', () => ({ reason, carried: carried + retried, lost: lost.length - retried }));
         // It may have changed while they started.
         this.executor.resize();
         this.staff.look();
       },
       (error: unknown) => {
-        // Or it was cut short by the next reset.
+        // Or it was cut short, by the next reset or by a close: that is no failure.
         if (this.#ready === ready) this.fail(error);
       },
     );
@@ -269,17 +288,19 @@ export class Engine {
     config.set(rate, RATE);
     this.#quotaChanged = true;
     try {
-      this.#setQuota();
+      if (this.pool >= 0 && !this.instance.broken) this.#setQuota();
     } catch (error) {
+      // The new memory is told.
+      if (this.instance.isDown) return this.instance.suspect(error);
       config.set(before, RATE);
-      throw new RangeError(`rateLimit: ${error instanceof Error ? error.message : String(error)}`);
+      throw new RangeError(`rateLimit: ${messageOf(error)}`);
     }
   }
 
   setMaxInFlight(most: number): void {
     this.settings.config[MAX_IN_FLIGHT] = most;
     // A new memory is made by the same numbers.
-    if (this.pool >= 0 && !this.instance.broken) glue.set_max_in_flight(this.pool, most);
+    if (this.pool >= 0) this.instance.ask(() => glue.set_max_in_flight(this.pool, most));
     this.admission.pump();
   }
 
@@ -295,12 +316,13 @@ export class Engine {
   setPaused(paused: boolean): void {
     this.paused = paused;
     // After a reset the new memory is told.
-    if (this.instance.broken) return;
-    if (paused) glue.pause(this.pool);
-    else {
-      glue.resume(this.pool);
-      this.executor.wake();
-    }
+    this.instance.ask(() => {
+      if (paused) glue.pause(this.pool);
+      else {
+        glue.resume(this.pool);
+        this.executor.wake();
+      }
+    });
   }
 
   /** Counts a refusal of ours, of a job of `handler`. */
@@ -397,14 +419,19 @@ export class Engine {
 
   #setQuota(): void {
     const [limit, interval, burst] = this.settings.config.subarray(RATE) as unknown as [number, number, number];
-    if (this.pool >= 0 && !this.instance.broken) glue.set_quota(this.pool, limit, interval, burst);
+    glue.set_quota(this.pool, limit, interval, burst);
   }
 
   #attach(): void {
-    this.pool = glue.pool_create(this.settings.config);
-    this.table = new Table(this.instance, this.pool);
+    const pool = glue.pool_create(this.settings.config);
+    this.table = new Table(this.instance, pool);
     this.executor = new EXECUTORS[this.settings.mode](this, this.table);
+    this.pool = pool;
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 const EXECUTORS = { threads: Threads, isolated: Isolated, inline: Inline };

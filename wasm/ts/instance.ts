@@ -89,6 +89,20 @@ export class Instance {
     }, EXPLAIN);
   }
 
+  /** Whether some thread has brought the module down, also if nobody has told the page yet. */
+  get isDown(): boolean {
+    return new Int32Array(this.memory.buffer, this.exports.__instance_terminated.value, 1)[0] !== 0;
+  }
+
+  /** Resolves when exports may be called again. */
+  async mended(): Promise<void> {
+    while (this.broken && this.engines.size > 0) await new Promise((done) => setTimeout(done, EXPLAIN / 4));
+    // The last pool may have left a worker behind that could not be stopped.
+    if (!this.broken) return;
+    this.renew();
+    this.loader.restart();
+  }
+
   /** Gives this memory up, and goes on with a new one: queued jobs are carried over. */
   reset(reason: string, culprits: readonly Culprit[]): void {
     this.broken = true;
@@ -97,8 +111,13 @@ export class Instance {
     const lost = engines.map((engine) => evacuate(engine, reason, culprits));
     try {
       this.renew();
+      // Whoever makes a worker, or hears of one pool's jobs, may call any pool: so no call counts before all have started.
+      this.broken = true;
+      engines.forEach((engine, i) => engine.restart(lost[i]!.ledger));
+      this.broken = false;
       engines.forEach((engine, i) => engine.reopen(reason, lost[i]!));
     } catch (cause) {
+      this.broken = true;
       const error = new PoolError('ERR_WORKER_CRASHED', `the pool could not be started again after: ${reason}`, { cause });
       for (const engine of engines) engine.fail(error);
     }
@@ -134,9 +153,7 @@ export async function acquire(url: URL | undefined): Promise<Instance> {
     throw new PoolError('ERR_WORKER_LOAD', `${location.href} could not be loaded: ${String(cause)}`, { cause });
   });
   const instance = await current;
-  while (instance.broken && instance.engines.size > 0) await new Promise((done) => setTimeout(done, EXPLAIN / 4));
-  // The last pool may have left a worker behind that could not be stopped.
-  if (instance.broken && instance.engines.size === 0) instance.renew();
+  await instance.mended();
   return instance;
 }
 

@@ -286,7 +286,9 @@ export class Isolated implements Executor {
     if (seat === undefined || seat.jobs.size > 0 || !(seat.leaving || closing)) return;
     this.#seats.delete(worker);
     this.#crew.dismiss(worker);
-    this.#engine.emit('workerexit', () => ({ worker, reason: closing ? 'the pool was closed' : 'the pool became smaller' }));
+    if (seat.state !== 'starting') {
+      this.#engine.emit('workerexit', () => ({ worker, reason: closing ? 'the pool was closed' : 'the pool became smaller' }));
+    }
     this.#lookLeft();
     this.#engine.staff.look();
   }
@@ -296,22 +298,24 @@ export class Isolated implements Executor {
   }
 
   async #hire(count: number): Promise<void> {
-    const hires: number[] = [];
-    const { size } = this.#engine.staff;
-    const { started, error } = await this.#crew.hire(count, (id) => {
-      hires.push(id);
-      this.#seats.set(id, newSeat(true));
+    const { staff } = this.#engine;
+    const { size } = staff;
+    const { error } = await this.#crew.hire(count, (id) => {
+      const seat = newSeat(true);
+      this.#seats.set(id, seat);
+      return () => {
+        if (this.#seats.get(id) !== seat) return;
+        this.#seats.delete(id);
+        this.#crew.dismiss(id);
+      };
     });
     if (this.#over || this.#leaving !== undefined) return;
     if (error !== undefined) {
-      for (const id of hires) {
-        if (started.includes(id)) continue;
-        this.#seats.delete(id);
-        this.#crew.dismiss(id);
-      }
-      this.#engine.staff.failed(size, this.count, error);
+      staff.failed(size, this.count, error);
+      // If another number is wanted by now, nobody has asked for it again.
+      this.resize();
     }
-    this.#engine.staff.look();
+    staff.look();
   }
 
   /** As many jobs at once as the workers that there are can take. */

@@ -215,6 +215,21 @@ export class Settlement {
     return ended;
   }
 
+  /** Ends every job that has ended already and does not come back, since its worker is held up. Those that have come back
+   * are settled first. */
+  endRest(error: (task: Task) => unknown): number {
+    const { executor, table } = this.#engine;
+    executor.drainAll();
+    const rest = table.tasks.filter((task) => task !== undefined);
+    for (const task of rest) {
+      this.measure(task, task.token, true);
+      table.part(task, task.token);
+      task.state = 'cancelled';
+      this.finish(task, false, error(task));
+    }
+    return rest.length;
+  }
+
   /** Ends the jobs that are queued. */
   endQueued(error: (task: Task) => unknown): number {
     const { admission, instance, table, pool } = this.#engine;

@@ -145,11 +145,22 @@ export class Table {
     const record = this.recordOf(token);
     if (!instance.broken) {
       if (i32[record + R.OUTPUT_CAPACITY] !== 0) instance.ask(() => glue.free_output(this.pool, token));
-      const length = i32[record + R.INPUT_LEN]! >>> 0;
-      if (length > this.#inlineBytes) instance.free(i32[record + R.INPUT]! >>> 0, length);
+      this.#freeInput(record);
     }
     i32[record + R.INPUT_LEN] = 0;
     this.free.push(token);
+  }
+
+  /** Frees the inputs of the tokens that have not come back. */
+  freeInputs(): void {
+    const back = new Set(this.free);
+    for (let token = 0; token < this.tasks.length; token++) if (!back.has(token)) this.#freeInput(this.recordOf(token));
+  }
+
+  #freeInput(record: number): void {
+    const length = this.i32[record + R.INPUT_LEN]! >>> 0;
+    if (length > this.#inlineBytes) this.instance.free(this.i32[record + R.INPUT]! >>> 0, length);
+    this.i32[record + R.INPUT_LEN] = 0;
   }
 
   #inlineAddress(token: number): number {

@@ -31,7 +31,7 @@ export class Threads implements Executor {
     this.#engine = engine;
     this.#table = table;
     this.#completions = new Completions(engine, table, () => {
-      this.#wakeNewest();
+      if (this.size > this.#size) this.#wakeNewest();
       engine.batchEnd();
     });
   }
@@ -110,7 +110,12 @@ export class Threads implements Executor {
         culprits.push({ engine, token, verdict: 'ERR_KILLED' });
       }
     }
-    if (culprits.length > 0) engine.instance.reset('a handler ran for too long', culprits);
+    if (culprits.length > 0) {
+      const { instance } = engine;
+      // The last chance to hear it. (Where a worker has died already, a call might wait for its lock.)
+      for (const one of instance.engines) one.hearOfDelays();
+      instance.reset('a handler ran for too long', culprits);
+    }
     return next;
   }
 
@@ -220,7 +225,7 @@ export class Threads implements Executor {
     const { size } = staff;
     const { started, error } = await this.#crew!.hire(count);
     if (this.#isLost) return;
-    goOn(started.length);
+    goOn(started);
     if (error === undefined) return;
     // Whoever is late finds no place.
     glue.threads_discard(this.#table.pool);
@@ -235,12 +240,15 @@ export class Threads implements Executor {
 
   #exited(worker: number): void {
     const { staff, emit } = this.#engine;
-    const unasked = !this.#over && this.#crew!.running.size < this.#size;
-    const reason = this.#over ? 'the pool was closed' : unasked ? 'it left the pool unasked' : 'the pool became smaller';
+    const { length } = this.#crew!.members;
+    const unasked = !this.#over && length < this.#size;
+    const reason = this.#over ? 'the pool was closed' : unasked ? 'it came too late for its place' : 'the pool became smaller';
     emit('workerexit', () => ({ worker, reason }));
     if (this.#over) return;
-    if (unasked) this.#crashed(worker, reason);
-    else if (this.#size === staff.size) staff.look();
+    // Of those in charge one is missing: they are to be replaced by others.
+    if (unasked) this.#size = this.#built = length;
+    this.#wakeNewest();
+    if (this.#size === staff.size) staff.look();
     else this.resize();
   }
 
@@ -253,8 +261,7 @@ export class Threads implements Executor {
 
   /** A job may have ended on a thread that takes no more: its place is for a thread in charge, which does not hear of it. */
   #wakeNewest(): void {
-    if (this.#isLost || this.size <= this.#size) return;
-    this.#engine.instance.ask(() => glue.wake(this.#table.pool));
+    if (!this.#isLost) this.#engine.instance.ask(() => glue.wake(this.#table.pool));
   }
 
   /** The token of the job that a worker runs, or -1. */

@@ -29,8 +29,8 @@ export interface Listener {
 
 /** What came of starting workers. */
 export interface Hired {
-  /** The numbers of those that run. */
-  started: number[];
+  /** How many run. */
+  started: number;
   /** Why another one does not. */
   error: unknown;
 }
@@ -59,13 +59,19 @@ export class Crew {
     return this.#handlers!;
   }
 
-  /** Starts more workers, and waits until each runs or has failed to. Calls `starting` with the number of each. */
-  async hire(count: number, starting = (_: number) => {}): Promise<Hired> {
-    const hired: Hired = { started: [], error: undefined };
+  /**
+   * Starts more workers, and waits until each runs or has failed to. Calls `starting` with the number of each, and what
+   * that returns if it fails: the number may be another one's by then.
+   */
+  async hire(count: number, starting = (_: number) => () => {}): Promise<Hired> {
+    const hired: Hired = { started: 0, error: undefined };
     await Promise.all(Array.from({ length: count }, () => {
       const id = this.#free();
-      starting(id);
-      return this.#hire(id).then(() => hired.started.push(id), (error: unknown) => (hired.error ??= error));
+      const failed = starting(id);
+      return this.#hire(id).then(() => hired.started++, (error: unknown) => {
+        hired.error ??= error;
+        failed();
+      });
     }));
     return hired;
   }
