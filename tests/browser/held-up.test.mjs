@@ -44,7 +44,7 @@ test('workers that fail to start take no number and no job of others', isolated,
     const first = outcome(pool.resize(3));
     await until(() => pool.stats().workers.length === 2, 'the one that throws is gone');
     const second = outcome(pool.resize(4));
-    await until(() => started === 2, 'the new ones run');
+    await until(() => started >= 2, 'the new ones run');
     const jobs = Array.from({ length: 4 }, () => pool.run('hold', null));
     for (const job of jobs) job.catch(() => {});
     await until(() => pool.stats().running === 4, 'all have a job');
@@ -70,17 +70,21 @@ for (const modes of [['threads'], ['isolated']]) {
   });
 }
 
-test('a worker that comes when others have failed to finds its place, or is replaced', {}, async (page) => {
-  const result = await page.evaluate(async () => {
-    const files = ['late', 'late', 'throwing'];
-    const pool = await Pool.create({ workers: 1, createWorker: () => new Worker(`/${files.shift() ?? 'late'}-worker.js`, { type: 'module' }) });
-    const resized = await outcome(pool.resize(3));
-    const values = await within(Promise.all(Array.from({ length: 20 }, (_, i) => pool.run('echo', i))));
-    await until(() => pool.stats().workers.length === 2, 'there are those that started');
-    return { code: resized.error?.code, values: values.length, resets: pool.stats().resets, report: await within(pool.close()) };
+for (const before of [['late'], ['late', 'late'], ['late', 'late', 'late']]) {
+  const others = before.length - 1;
+  test(`a worker that comes late when another one fails has its place, or is replaced: one, beside ${others}`, {}, async (page) => {
+    const result = await page.evaluate(async (before) => {
+      const files = [...before, 'throwing'];
+      const pool = await Pool.create({ workers: 1, createWorker: () => new Worker(`/${files.shift() ?? 'late'}-worker.js`, { type: 'module' }) });
+      const resized = await outcome(pool.resize(files.length + 1));
+      const values = await within(Promise.all(Array.from({ length: 20 }, (_, i) => pool.run('echo', i))));
+      await until(() => pool.stats().workers.length === before.length, 'there are those that started');
+      await within(pool.resize(before.length));
+      return { code: resized.error?.code, values: values.length, resets: pool.stats().resets, report: await within(pool.close()) };
+    }, before);
+    assert.deepEqual([result.code, result.values, result.resets, result.report.clean], ['ERR_WORKER_LOAD', 20, 0, true]);
   });
-  assert.deepEqual([result.code, result.values, result.resets, result.report.clean], ['ERR_WORKER_LOAD', 20, 0, true]);
-});
+}
 
 test('workers that have started and not said so yet are not missed', trap, async (page) => {
   const result = await page.evaluate(async () => {
@@ -121,8 +125,8 @@ test('a pool that closes while its workers start again costs the others nothing'
 
 test('workers that come back with other handlers end the pool', trap, async (page) => {
   const result = await page.evaluate(async () => {
-    const files = ['own'];
-    const pool = await Pool.create({ workers: 1, createWorker: () => new Worker(`/${files.shift() ?? 'late'}-worker.js`, { type: 'module' }) });
+    const files = ['/own-worker.js'];
+    const pool = await Pool.create({ workers: 1, createWorker: () => new Worker(files.shift() ?? '/weirpool/default-worker.js', { type: 'module' }) });
     const culprit = outcome(pool.run('simulate', { duration: 20, outcome: 'trap' }));
     const queued = outcome(pool.run('upper', 'text'));
     return [await culprit, await queued, await outcome(pool.run('echo', 1))].map(({ error }) => error?.code);
@@ -131,30 +135,29 @@ test('workers that come back with other handlers end the pool', trap, async (pag
   assert.deepEqual(result.slice(1), ['ERR_WORKER_LOAD', 'ERR_WORKER_LOAD']);
 });
 
-test('calls between a trap and its news wait for the new memory', trap, async (page) => {
+test('calls between a trap and its news do no harm', trap, async (page) => {
   const result = await page.evaluate(async () => {
     const calls = {
       pause: (pool) => { pool.pause(); pool.resume(); },
       limits: (pool) => { pool.maxInFlight = 50; pool.rateLimit.set({ limit: 1000, interval: 1000 }); },
-      breaker: (pool) => pool.breaker.trip(),
+      breaker: (pool) => pool.breaker.disable(),
       create: () => Pool.create({ workers: 1 }),
       close: (pool) => pool.close(),
     };
     const ends = {};
     for (const [name, call] of Object.entries(calls)) {
       const pool = await Pool.create({ workers: 1, breaker: true });
-      const culprit = outcome(pool.run('simulate', { duration: 0, outcome: 'trap' }));
-      if (name === 'close') {
-        await until(() => pool.stats().running === 1 || pool.stats().failed === 1);
-        pool.pause();
-        outcome(pool.run('echo', 1));
-      }
+      const culprit = outcome(pool.run('simulate', { duration: 100, outcome: 'trap' }));
+      await until(() => pool.stats().running === 1);
+      const queued = pool.run('echo', 1);
+      if (name === 'close') pool.pause();
       // The worker traps, and the page does not hear of it yet.
       for (const end = performance.now() + 300; performance.now() < end; );
       const { ok, error } = await outcome(() => Promise.resolve(call(pool)));
       ends[name] = [ok, error?.message, (await culprit).error.code];
       const { maxInFlight, rateLimit: { limit } } = pool;
       if (name === 'limits') ends.limits.push(maxInFlight, limit);
+      await within(queued);
       await within(pool.close());
     }
     return ends;
@@ -190,18 +193,6 @@ test('a worker that never started does not leave', isolated, async (page) => {
     return counts;
   });
   assert.equal(events.exit, events.start);
-});
-
-test('a job that ended while the page was held up is not killed', isolated, async (page) => {
-  const end = await page.evaluate(async () => {
-    const pool = await Pool.create({ workers: 1, killAfter: 500, createWorker: moduleWorker('/own-worker.js') });
-    const job = pool.run('busy', 100);
-    await until(() => job.state === 'running');
-    await new Promise((resolve) => setTimeout(resolve, 20));
-    for (const end = performance.now() + 1000; performance.now() < end; );
-    return outcome(job);
-  });
-  assert.equal(end.value, 'done');
 });
 
 const withoutBell = await packageTests({ without: 'waitAsync' });

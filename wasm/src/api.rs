@@ -209,13 +209,13 @@ pub fn threads_build(number: u32, threads: u32) -> Result<(), JsError> {
     built.map_err(|_| JsError::new("the threads could not be made"))
 }
 
-/// Lets `workers` more workers become the threads that were built last.
+/// Lets `workers` more workers in: there is a place for each among the threads that were built last.
 #[wasm_bindgen]
 pub fn threads_open(number: u32, workers: u32) {
     pool(number).threads.open(workers);
 }
 
-/// Takes back what `threads_build` did, if those are not in charge yet; their workers leave.
+/// Takes back what `threads_build` did, if those are not in charge yet, and all places; workers that find none leave.
 #[wasm_bindgen]
 pub fn threads_discard(number: u32) {
     pool(number).threads.discard();

@@ -69,8 +69,8 @@ thread_local! {
     static IN_JOB: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Runs one job; returns the time at its end, or `None` when the page has given this memory up, and the job is its own
-/// again.
+/// Runs one job; returns the time at its end, or `None` when the page has given this memory up, and takes care of the job
+/// itself.
 fn run_job(
     pool: &SharedPool,
     state: &WorkerState,

@@ -4,7 +4,7 @@
 import { burst } from './burst.ts';
 import type { Engine } from './engine.ts';
 import { PoolError } from './errors.ts';
-import { badData, queueFull, refusal, unknownJob } from './failures.ts';
+import { badData, poolClosed, queueFull, refusal, unknownJob } from './failures.ts';
 import { isOver, Task, type Extra } from './job.ts';
 import { isLarge, type Load } from './loader.ts';
 import { macrotask, SLICE } from './macrotask.ts';
@@ -558,8 +558,9 @@ export class Admission {
   /** Ends the jobs that are not accepted yet; when the pool `drains` not those that need no room but time: to be read, or
    * to get through a reset. */
   endWaiting(error: (task: Task) => unknown, drains = false): number {
+    const { broken } = this.#engine.instance;
     const tasks = [...this.#pending, ...(drains ? [] : this.#loads.keys())].filter(
-      (task) => !isOver(task) && !(drains && task.extra!.adopted !== undefined),
+      (task) => !isOver(task) && !(drains && (broken || task.extra!.adopted !== undefined)),
     );
     const { corrections } = this.#engine;
     for (const task of tasks) {
@@ -587,8 +588,7 @@ export class Admission {
     const { corrections, closed } = this.#engine;
     corrections.submitted++;
     corrections.refusedClosed++;
-    const { code, message, cause } = closed!;
-    return { error: new PoolError(code, message, { jobId: task.id, ...(cause === undefined ? {} : { cause }) }) };
+    return { error: poolClosed(task, closed!) };
   }
 
   #refusal(task: Task, token: number, code: number): PoolError {

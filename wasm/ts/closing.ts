@@ -44,11 +44,12 @@ export class Closing {
   /** Goes on in a stricter mode, or to an earlier deadline. */
   hurry({ mode, deadline }: CloseOptions): void {
     const rank = mode === undefined ? -1 : MODES.indexOf(mode);
-    if (rank > this.#mode) {
+    const stricter = rank > this.#mode;
+    if (stricter) {
       this.#mode = rank;
       this.#begin(mode!);
     }
-    const left = deadline ?? DEADLINES[rank] ?? Infinity;
+    const left = deadline ?? (stricter ? DEADLINES[rank]! : Infinity);
     const end = performance.now() + left;
     if (end >= this.#end) return;
     this.#end = end;
@@ -85,6 +86,7 @@ export class Closing {
     await before(GRACE, left);
     clearTimeout(this.#timer);
     this.#aborted += engine.settlement.endRest(cutOff);
+    await engine.settlement.copied();
     const terminated = engine.executor.size;
     last(workers);
     engine.dispose();

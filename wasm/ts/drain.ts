@@ -71,7 +71,7 @@ export class Completions {
     this.#batchEnd();
   }
 
-  /** Settles everything at once, without a call into wasm: the memory is given up. */
+  /** Settles everything at once. Needs no call into wasm, for the memory may be given up. */
   drainAll(): void {
     this.#settling = true;
     for (;;) {

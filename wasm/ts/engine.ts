@@ -10,9 +10,8 @@ import type { Executor } from './executor.ts';
 import { Inline } from './inline.ts';
 import type { Instance } from './instance.ts';
 import { Isolated } from './isolated.ts';
-import { failure, lostJob } from './failures.ts';
+import { failure, lostJob, poolClosed } from './failures.ts';
 import { isOver, type Task } from './job.ts';
-import { DIFFERENT } from './messages.ts';
 import { hold } from './node.ts';
 import { MAX_IN_FLIGHT, RATE, type PoolSettings } from './options.ts';
 import { Watch } from './progress.ts';
@@ -50,6 +49,8 @@ export class Engine {
   /** The jobs in the present memory. */
   table!: Table;
   executor!: Executor;
+  /** The names of the caller's handlers, once the first workers have told them: later ones must have the same. */
+  names: string[] | undefined;
   /** The handlers' numbers, by name. */
   readonly handlers = new Map<string, number>();
   readonly corrections: Corrections = {
@@ -76,8 +77,6 @@ export class Engine {
   closed: PoolError | undefined;
 
   #ready!: Promise<string[]>;
-  /** The caller's handlers, once the first workers have told. */
-  #names: string[] | undefined;
   #stopped = false;
   /** Whether the rate limit is not the one that the pool was made with. */
   #quotaChanged = false;
@@ -111,7 +110,7 @@ export class Engine {
     this.instance.engines.add(this);
     try {
       this.#ready = this.executor.start();
-      const names = (this.#names = await this.#started());
+      const names = (this.names = await this.#started());
       const builtIns = glue.handler_names().split(',').filter((name) => name !== '');
       const shadow = names.find((name) => builtIns.includes(name));
       if (shadow !== undefined) throw new TypeError(`the handler ${JSON.stringify(shadow)} shadows a built-in job`);
@@ -169,6 +168,7 @@ export class Engine {
       // Of jobs that did not come back the inputs are left.
       this.table.freeInputs();
       this.instance.ask(() => glue.pool_free(number));
+      this.instance.loader.next();
     }
   }
 
@@ -179,8 +179,9 @@ export class Engine {
       ? error
       : new PoolError('ERR_WORKER_LOAD', `the pool's workers could not be started: ${String(error)}`, { cause: error });
     this.staff.end(this.closed);
-    this.settlement.endAll(() => this.closed!);
-    this.settlement.endRest(() => this.closed!);
+    const ended = (task: Task) => poolClosed(task, this.closed!);
+    this.settlement.endAll(ended);
+    this.settlement.endRest(ended);
     this.#stopped = true;
     const spoilt = this.executor.terminate(this.closed.message);
     if (spoilt && !this.instance.broken) this.instance.reset('a pool that failed had to terminate its workers', []);
@@ -193,7 +194,10 @@ export class Engine {
     glue.recovered(this.pool);
     if (this.#quotaChanged) this.#setQuota();
     if (this.paused) glue.pause(this.pool);
-    if (!this.#stopped) this.#ready = this.executor.start();
+    if (this.#stopped) return;
+    this.#ready = this.executor.start();
+    // Whoever goes on hears of it, unless another pool cannot.
+    this.#ready.catch(() => {});
   }
 
   /** Goes on with the jobs of the old memory. */
@@ -203,9 +207,7 @@ export class Engine {
     if (this.#stopped) return;
     const ready = this.#ready;
     ready.then(
-      (names) => {
-        // Or the numbers of the handlers would be others'.
-        if (names.join() !== (this.#names ?? names).join()) return this.fail(new PoolError('ERR_WORKER_LOAD', DIFFERENT));
+      () => {
         this.emit('reset', () => ({ reason, carried: carried + retried, lost: lost.length - retried }));
         // It may have changed while they started.
         this.executor.resize();

@@ -30,7 +30,7 @@ export interface Executor {
   workers(): WorkerStats[];
   /** Lets nobody take another job: the memory is about to be given up. */
   halt(): void;
-  /** Settles all that has ended, without a call into wasm: the memory is given up. */
+  /** Settles all that has ended, at once. Needs no call into wasm, for the memory may be given up. */
   drainAll(): void;
   /** How many workers are at work, or were cut off while the pool was closing. */
   readonly size: number;

@@ -23,6 +23,11 @@ export function unknownJob(task: Task, { handlerNames, settings }: Engine): Pool
   return new PoolError('ERR_UNKNOWN_JOB', message, { jobId: task.id });
 }
 
+/** The pool is `closed`, and why; each job has an error of its own. */
+export function poolClosed(task: Task, { code, message, cause }: PoolError): PoolError {
+  return new PoolError(code, message, { jobId: task.id, ...(cause === undefined ? {} : { cause }) });
+}
+
 export function queueFull(task: Task, message: string): PoolError {
   return new PoolError('ERR_QUEUE_FULL', message, { jobId: task.id });
 }
@@ -38,7 +43,7 @@ export function refusal(task: Task, code: number, { gates, table }: Engine, toke
     case Refused.BREAKER:
       return circuitOpen(task, retryAfter, { jobId });
     case Refused.IN_FLIGHT:
-      return new PoolError('ERR_IN_FLIGHT_LIMIT', `${gates.maxInFlight} jobs are in flight (maxInFlight)`, { jobId });
+      return new PoolError('ERR_IN_FLIGHT_LIMIT', `the limit of ${gates.maxInFlight} jobs in flight is reached (maxInFlight)`, { jobId });
     case Refused.CLOSED:
       return new PoolError('ERR_POOL_CLOSED', 'the pool is closed', { jobId });
     default:

@@ -7,6 +7,7 @@ import { PoolError } from './errors.ts';
 import type { Executor } from './executor.ts';
 import { collect } from './handlers.ts';
 import { macrotask } from './macrotask.ts';
+import { DIFFERENT } from './messages.ts';
 import { errorAnswer, OrderContext, Performer, UNWANTED, type Answer, type Order } from './perform.ts';
 import { Outcome } from './record.ts';
 import type { Table } from './table.ts';
@@ -40,10 +41,12 @@ export class Inline implements Executor {
     });
     try {
       const handlers = await Promise.race([this.#collect(), late]);
+      const names = [...handlers.keys()];
+      if (names.join() !== (this.#engine.names ?? names).join()) throw new TypeError(DIFFERENT);
       this.#performer = new Performer([...handlers.values()], false);
       this.#engine.emit('workerstart', () => ({ worker: 0 }));
       this.wake();
-      return [...handlers.keys()];
+      return names;
     } catch (cause) {
       throw new PoolError('ERR_WORKER_LOAD', `the handlers could not be loaded: ${String(cause)}`, { cause });
     } finally {

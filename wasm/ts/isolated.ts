@@ -76,7 +76,7 @@ export class Isolated implements Executor {
         this.#lose(worker, message, (other) => (other === culprit ? Outcome.TRAPPED : Outcome.CRASHED));
       },
       failed: (error) => engine.fail(error),
-    });
+    }, engine.names);
   }
 
   start(): Promise<string[]> {

@@ -15,6 +15,8 @@ import * as glue from './wasm.js';
 export class Settlement {
   readonly #engine: Engine;
   #idlers: (() => void)[] = [];
+  /** Large results on their way out of memory. */
+  readonly #copies = new Set<Promise<void>>();
 
   constructor(engine: Engine) {
     this.#engine = engine;
@@ -97,7 +99,9 @@ export class Settlement {
     if (outcome === Outcome.COMPLETED) {
       const length = i32[record + R.OUTPUT_LEN]! >>> 0;
       if (length > LARGE) {
-        void this.#settleLarge(task, token, length);
+        const copy = this.#settleLarge(task, token, length);
+        this.#copies.add(copy);
+        void copy.finally(() => this.#copies.delete(copy));
         return;
       }
       const kind = i32[record + R.OUTPUT_KIND]!;
@@ -228,6 +232,11 @@ export class Settlement {
       this.finish(task, false, error(task));
     }
     return rest.length;
+  }
+
+  /** Resolves when no result is on its way out of memory any more. */
+  async copied(): Promise<void> {
+    await Promise.all(this.#copies);
   }
 
   /** Ends the jobs that are queued. */

@@ -53,7 +53,7 @@ export class Threads implements Executor {
       rung: () => this.#completions.rung(),
       // Whoever trapped says so itself.
       felled: (message) => engine.instance.suspect(message),
-    });
+    }, engine.names);
     return this.#crew.start(size);
   }
 
@@ -172,7 +172,11 @@ export class Threads implements Executor {
     this.#resizing = true;
     try {
       // Each step looks at the size that is asked for by then.
-      while (this.#size !== staff.size && !this.#isLost && this.#hasNumbers(staff.size)) await this.#step(staff.size);
+      for (;;) {
+        this.#countMissing();
+        if (this.#size === staff.size || this.#isLost || !this.#hasNumbers(staff.size)) break;
+        await this.#step(staff.size);
+      }
     } catch (error) {
       if (!this.#isLost) instance.suspect(error);
     }
@@ -206,7 +210,7 @@ export class Threads implements Executor {
     const stay = Math.min(size, this.#size);
     glue.threads_open(pool, stay);
     // Where no job runs, all workers are free to go over at once.
-    if (glue.threads_switch(pool, stay, true)) {
+    if (stay > 0 && glue.threads_switch(pool, stay, true)) {
       this.#size = stay;
       return;
     }
@@ -240,16 +244,19 @@ export class Threads implements Executor {
 
   #exited(worker: number): void {
     const { staff, emit } = this.#engine;
-    const { length } = this.#crew!.members;
-    const unasked = !this.#over && length < this.#size;
-    const reason = this.#over ? 'the pool was closed' : unasked ? 'it came too late for its place' : 'the pool became smaller';
+    const reason = this.#over ? 'the pool was closed' : 'the pool became smaller';
     emit('workerexit', () => ({ worker, reason }));
     if (this.#over) return;
-    // Of those in charge one is missing: they are to be replaced by others.
-    if (unasked) this.#size = this.#built = length;
+    if (!this.#resizing) this.#countMissing();
     this.#wakeNewest();
     if (this.#size === staff.size) staff.look();
     else this.resize();
+  }
+
+  /** A worker in charge that came too late for its place is gone: another one is to come. While some start nobody knows. */
+  #countMissing(): void {
+    const { length } = this.#crew!.members;
+    if (length < this.#size) this.#size = this.#built = length;
   }
 
   #crashed(worker: number, message: string): void {

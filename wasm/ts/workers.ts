@@ -41,16 +41,17 @@ export class Crew {
   readonly #listener: Listener;
   readonly #workers: (Worker | undefined)[] = [];
   readonly #running = new Set<number>();
-  /** The names of the handlers, once a worker has told them. */
+  /** The names of the handlers, once a worker has told them: all must have the same. */
   #handlers: string[] | undefined;
   #allLeft: (() => void) | undefined;
   /** Those that have not started yet. */
   readonly #starting = new Map<number, { resolve: () => void; reject: (error: unknown) => void }>();
 
-  constructor(settings: Settings, init: Pick<Init, 'module' | 'shared'>, listener: Listener) {
+  constructor(settings: Settings, init: Pick<Init, 'module' | 'shared'>, listener: Listener, handlers: string[] | undefined) {
     this.#settings = settings;
     this.#init = init;
     this.#listener = listener;
+    this.#handlers = handlers;
   }
 
   /** Starts the first workers; resolves with the names of their handlers when all run. When it rejects, some may. */
