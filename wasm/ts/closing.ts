@@ -9,8 +9,9 @@ import type { CloseOptions, CloseReport, WorkerStats } from './types.ts';
 
 /** How a pool may close, the stricter the later. */
 const MODES = ['drain', 'cancel-queued', 'abort'] as const;
-/** How long each may take unless told, in ms. */
-const DEADLINES = [30_000, 30_000, 1000];
+/** How long it may take unless told, in ms. */
+const DEADLINE = 30_000;
+const ABORT_DEADLINE = 1000;
 
 /** How long workers whose jobs were just cut off may take to leave, in ms. */
 const GRACE = 50;
@@ -38,7 +39,8 @@ export class Closing {
     const engine = this.#engine;
     engine.closed ??= new PoolError('ERR_POOL_CLOSED', 'the pool is closed');
     engine.staff.end(engine.closed);
-    this.#settle(this.#close({ mode: 'drain', ...options }, last));
+    const deadline = options.mode === 'abort' ? ABORT_DEADLINE : DEADLINE;
+    this.#settle(this.#close({ mode: 'drain', deadline, ...options }, last));
   }
 
   /** Goes on in a stricter mode, or to an earlier deadline. */
@@ -49,7 +51,7 @@ export class Closing {
       this.#mode = rank;
       this.#begin(mode!);
     }
-    const left = deadline ?? (stricter ? DEADLINES[rank]! : Infinity);
+    const left = deadline ?? (stricter && mode === 'abort' ? ABORT_DEADLINE : Infinity);
     const end = performance.now() + left;
     if (end >= this.#end) return;
     this.#end = end;
