@@ -56,19 +56,17 @@ test('workers that fail to start take no number and no job of others', isolated,
   assert.deepEqual([result.resized, result.workers, result.report.clean], [[true, true], 4, true]);
 });
 
-for (const modes of [['threads'], ['isolated']]) {
-  test(`workers that do not start are asked for again if another number is wanted by then (${modes})`, { modes }, async (page) => {
-    const result = await page.evaluate(async () => {
-      const files = ['own', 'silent', 'silent'];
-      const pool = await Pool.create({ workers: 1, startupTimeout: 3000, createWorker: () => new Worker(`/${files.shift() ?? 'own'}-worker.js`, { type: 'module' }) });
-      const first = outcome(pool.resize(3));
-      await until(() => files.length === 0);
-      const second = outcome(pool.resize(4));
-      return { resized: [(await first).ok, (await second).ok], workers: pool.stats().workers.length };
-    });
-    assert.deepEqual([result.resized, result.workers], [[true, true], 4]);
+test('workers that do not start are asked for again if another number is wanted by then', { modes: ['threads', 'isolated'] }, async (page) => {
+  const result = await page.evaluate(async () => {
+    const files = ['own', 'silent', 'silent'];
+    const pool = await Pool.create({ workers: 1, startupTimeout: 3000, createWorker: () => new Worker(`/${files.shift() ?? 'own'}-worker.js`, { type: 'module' }) });
+    const first = outcome(pool.resize(3));
+    await until(() => files.length === 0);
+    const second = outcome(pool.resize(4));
+    return { resized: [(await first).ok, (await second).ok], workers: pool.stats().workers.length };
   });
-}
+  assert.deepEqual([result.resized, result.workers], [[true, true], 4]);
+});
 
 for (const before of [['late'], ['late', 'late'], ['late', 'late', 'late']]) {
   const others = before.length - 1;

@@ -24,6 +24,7 @@ import { Table } from './table.ts';
 import { Threads } from './threads.ts';
 import { BREAKER_STATES } from './stats.ts';
 import type { BreakerState, JobState } from './types.ts';
+import { messageOf } from './value.ts';
 import { Watchdog } from './watchdog.ts';
 
 /** The page's part of the metrics: what wasm cannot know, or counted twice. */
@@ -196,7 +197,7 @@ export class Engine {
     if (this.paused) glue.pause(this.pool);
     if (this.#stopped) return;
     this.#ready = this.executor.start();
-    // Whoever goes on hears of it, unless another pool cannot.
+    // `reopen` hears of it, and does not come to that if another pool cannot be started.
     this.#ready.catch(() => {});
   }
 
@@ -430,10 +431,6 @@ export class Engine {
     this.executor = new EXECUTORS[this.settings.mode](this, this.table);
     this.pool = pool;
   }
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
 }
 
 const EXECUTORS = { threads: Threads, isolated: Isolated, inline: Inline };

@@ -233,8 +233,8 @@ export class Pool<H extends Handlers = BuiltIns> extends EventTarget implements 
 
   /**
    * Closes the pool: nothing is accepted any more, its jobs end as `mode` says, its workers leave. Resolves with what came
-   * of it, at the latest 50 ms after `deadline`, and does not reject. A second call returns the first one's promise; if it
-   * is given a stricter mode or an earlier deadline, that holds from then on.
+   * of it, at the latest 50 ms after `deadline` (large results are still copied out), and does not reject. A second call
+   * returns the first one's promise; if it is given a stricter mode or an earlier deadline, that holds from then on.
    */
   close(options?: CloseOptions): Promise<CloseReport> {
     const settings = closeSettings(options);

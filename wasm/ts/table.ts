@@ -141,13 +141,9 @@ export class Table {
 
   /** The token is the page's again: frees what hangs on it. */
   reclaim(token: number): void {
-    const { i32, instance } = this;
     const record = this.recordOf(token);
-    if (!instance.broken) {
-      if (i32[record + R.OUTPUT_CAPACITY] !== 0) instance.ask(() => glue.free_output(this.pool, token));
-      this.#freeInput(record);
-    }
-    i32[record + R.INPUT_LEN] = 0;
+    if (this.i32[record + R.OUTPUT_CAPACITY] !== 0) this.instance.ask(() => glue.free_output(this.pool, token));
+    this.#freeInput(record);
     this.free.push(token);
   }
 

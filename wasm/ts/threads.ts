@@ -243,14 +243,11 @@ export class Threads implements Executor {
   }
 
   #exited(worker: number): void {
-    const { staff, emit } = this.#engine;
     const reason = this.#over ? 'the pool was closed' : 'the pool became smaller';
-    emit('workerexit', () => ({ worker, reason }));
+    this.#engine.emit('workerexit', () => ({ worker, reason }));
     if (this.#over) return;
-    if (!this.#resizing) this.#countMissing();
     this.#wakeNewest();
-    if (this.#size === staff.size) staff.look();
-    else this.resize();
+    this.resize();
   }
 
   /** A worker in charge that came too late for its place is gone: another one is to come. While some start nobody knows. */

@@ -205,7 +205,7 @@ function json(value: object): string {
     }
   } catch (error) {
     if (error instanceof DataError) throw error;
-    throw new DataError(`it cannot be written as JSON: ${reason(error)}`, { cause: error });
+    throw new DataError(`it cannot be written as JSON: ${messageOf(error)}`, { cause: error });
   }
   if (text === undefined) throw new DataError('it cannot be written as JSON: toJSON returned nothing');
   return text;
@@ -232,7 +232,8 @@ function plainOf(value: unknown, key: unknown = ''): unknown {
   return typeof given.toJSON === 'function' ? given.toJSON(String(key)) : value;
 }
 
-function reason(error: unknown): string {
+/** What an error says, in a message. */
+export function messageOf(error: unknown): string {
   try {
     return error instanceof Error ? String(error.message) : show(error);
   } catch {
